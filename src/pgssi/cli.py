@@ -1,0 +1,63 @@
+"""The ``pgssi`` command: playbooks change hosts, this command reads them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+
+import typer
+from rich.console import Console
+
+from pgssi import __version__
+from pgssi.errors import PgssiError
+
+# name: module with a Typer `app`. A part that is not installed is simply not offered.
+GROUPS = {
+    "lab": "pgssi.lab.cli",
+    "catalogue": "pgssi.catalogue_cli",
+    "report": "pgssi.report.cli",
+    "evidence": "pgssi.evidence.cli",
+}
+# name: (module, function) of a command without sub-commands.
+COMMANDS = {
+    "verify": ("pgssi.verify.cli", "verify"),
+    "check": ("pgssi.site.cli", "check"),
+}
+
+
+def build() -> typer.Typer:
+    """Assemble the command line from its parts."""
+    app = typer.Typer(
+        help="PGSSI-S : vérifie les hôtes d'un site, explique les règles, écrit le rapport.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(version: bool = typer.Option(False, "--version", help="Affiche la version.")) -> None:
+        if version:
+            typer.echo(f"pgssi {__version__}")
+            raise typer.Exit
+
+    for name, module in GROUPS.items():
+        if importlib.util.find_spec(module):
+            app.add_typer(importlib.import_module(module).app, name=name)
+    for name, (module, function) in COMMANDS.items():
+        if importlib.util.find_spec(module):
+            app.command(name)(getattr(importlib.import_module(module), function))
+    return app
+
+
+def main() -> None:
+    """Run the command; a PgssiError is shown without a traceback and exits with 2."""
+    try:
+        build()()
+    except PgssiError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
