@@ -12,7 +12,7 @@ from rich.console import Console
 from pgssi import __version__
 from pgssi.errors import PgssiError
 
-# name: module with a Typer `app`. A part that is not installed is simply not offered.
+# name: module with a Typer `app`.
 GROUPS = {
     "lab": "pgssi.lab.cli",
     "catalogue": "pgssi.catalogue_cli",
@@ -24,6 +24,13 @@ COMMANDS = {
     "verify": ("pgssi.verify.cli", "verify"),
     "check": ("pgssi.site.cli", "check"),
 }
+
+
+def _present(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def build() -> typer.Typer:
@@ -42,10 +49,10 @@ def build() -> typer.Typer:
             raise typer.Exit
 
     for name, module in GROUPS.items():
-        if importlib.util.find_spec(module):
+        if _present(module):
             app.add_typer(importlib.import_module(module).app, name=name)
     for name, (module, function) in COMMANDS.items():
-        if importlib.util.find_spec(module):
+        if _present(module):
             app.command(name)(getattr(importlib.import_module(module), function))
     return app
 
