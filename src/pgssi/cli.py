@@ -15,7 +15,7 @@ from pgssi.errors import PgssiError
 # name: module with a Typer `app`.
 GROUPS = {
     "lab": "pgssi.lab.cli",
-    "catalogue": "pgssi.catalogue_cli",
+    "catalogue": "pgssi.catalogue.cli",
     "report": "pgssi.report.cli",
     "evidence": "pgssi.evidence.cli",
 }

@@ -7,11 +7,11 @@ Only PyYAML is needed here, so that the Ansible filters can load it on a bare an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
@@ -24,6 +24,7 @@ PALIERS: tuple[Palier, ...] = (1, 2, 3)
 GUIDANCES = ("pssi", "current")
 CLASSES = ("automated", "assisted", "organisational")
 KINDS = ("host", "evidence")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,24 @@ def load_catalogue(root: Path = CATALOGUE) -> Catalogue:
     for path, document in _documents(root):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         for raw in document.get("requirements", ()):
-            requirement = _requirement(raw)
+            requirement = _built(path, raw, _requirement)
             _refuse_twice(path, requirement.id, requirements)
             requirements[requirement.id] = requirement
         for raw in document.get("rules", ()):
-            rule = _rule(document["guide"], raw)
+            rule = _built(path, raw, partial(_rule, document.get("guide", "")))
             _refuse_twice(path, rule.id, rules)
             rules[rule.id] = rule
     return Catalogue(requirements, rules, "sha256:" + digest.hexdigest())
+
+
+def _built(path: Path, raw: Mapping[str, Any], build: Callable[[Mapping[str, Any]], _T]) -> _T:
+    try:
+        return build(raw)
+    except KeyError as error:
+        key = str(error.args[0])
+        raise InvalidInput(
+            [Problem(str(path), f"{raw.get('id', '?')}.{key}", None, "is missing", "See: pgssi catalogue check.")]
+        ) from error
 
 
 def _refuse_twice(path: Path, identifier: str, known: Mapping[str, object]) -> None:
