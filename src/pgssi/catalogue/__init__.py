@@ -147,10 +147,14 @@ def _built(path: Path, raw: Mapping[str, Any], build: Callable[[Mapping[str, Any
     except KeyError as error:
         key = str(error.args[0])
         raise InvalidInput(
-            [Problem(str(path), f"{raw.get('id', '?')}.{key}", None, "is missing", "See: pgssi catalogue check.")]
+            [
+                Problem(
+                    str(path), f"{raw.get('id', '?')}.{key}", None, "is missing", "Run: pgssi catalogue check"
+                )
+            ]
         ) from error
 
 
 def _refuse_twice(path: Path, identifier: str, known: Mapping[str, object]) -> None:
     if identifier in known:
-        raise InvalidInput([Problem(str(path), identifier, identifier, "stands twice", "Keep one of the two.")])
+        raise InvalidInput([Problem(str(path), identifier, identifier, "stands twice", "Keep one.")])
