@@ -11,4 +11,14 @@ from pgssi.evidence._signing import Signer, SigningError, signers_of
 from pgssi.evidence._verify import Anchor, Verification
 from pgssi.evidence.journal import Journal, Record, Signature
 
-__all__ = ["Anchor", "Finding", "Journal", "Record", "Signature", "Signer", "SigningError", "Verification", "signers_of"]
+__all__ = [
+    "Anchor",
+    "Finding",
+    "Journal",
+    "Record",
+    "Signature",
+    "Signer",
+    "SigningError",
+    "Verification",
+    "signers_of",
+]
