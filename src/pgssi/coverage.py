@@ -10,8 +10,8 @@ from typing import Any
 from pgssi.catalogue import Catalogue, Requirement
 from pgssi.findings import Finding, Tally, day, worst
 
-# An evidence record older than this no longer answers for a requirement.
-EVIDENCE_MAX_AGE = timedelta(days=365)
+# An evidence record, or an attestation without expiry, older than this no longer answers for a requirement.
+RECORD_MAX_AGE = timedelta(days=365)
 # A person's answers in an attestation, as verdicts; any other word is no answer.
 ANSWERS = {
     "yes": "atteste", "oui": "atteste", "true": "atteste",
@@ -74,17 +74,21 @@ def _requirement_score(
 
 
 def attestation_holds(attestation: Mapping[str, Any], as_of: date) -> bool:
-    """Return whether an attestation is dated, signed by someone, and neither future nor expired."""
-    start, end = day(attestation.get("date")), day(attestation.get("expires"))
-    return bool(attestation.get("by")) and start is not None and end is not None and start <= as_of <= end
+    """Return whether an attestation is dated, signed by someone, and neither future nor expired.
+
+    Without an expiry of its own it holds as long as an evidence record.
+    """
+    start, expires = day(attestation.get("date")), attestation.get("expires")
+    if start is None or not attestation.get("by"):
+        return False
+    end = day(expires) if expires else start + RECORD_MAX_AGE
+    return end is not None and start <= as_of <= end
 
 
 def evidence_holds(record: Mapping[str, Any], as_of: date) -> bool:
-    """Return whether a record counts: not known as forged, not future, at most EVIDENCE_MAX_AGE old."""
+    """Return whether an evidence record counts: not of the future, at most RECORD_MAX_AGE old."""
     when = day(record.get("when"))
-    if when is None or record.get("valid", True) is not True:
-        return False
-    return as_of - EVIDENCE_MAX_AGE <= when <= as_of
+    return when is not None and as_of - RECORD_MAX_AGE <= when <= as_of
 
 
 def _latest(records: Iterable[tuple[str, Mapping[str, Any]]], dated: str) -> dict[str, Mapping[str, Any]]:

@@ -23,7 +23,8 @@ class Finding:
 
     cause: why ``verdict`` is not simply the reported one: ``unreachable``, ``not_selected`` (left out by the
     selection of the run), ``not_run`` (selected, yet nothing was reported), ``no_test`` (a good verdict
-    without a test that ran), ``waiver_void`` (expired or foreign waiver), else "".
+    without a test that ran), ``contradicted`` (by its own tests), ``waiver_void`` (expired or foreign),
+    else "".
     """
 
     host: str
@@ -122,8 +123,12 @@ def _settled(raw: Mapping[str, Any], host: Mapping[str, Any], as_of: date) -> Fi
     if verdict == "derogation" and not _waiver_holds(waiver, raw["rule"], host, as_of):
         verdict, cause = worst([raw.get("raw") or "non_verifie"]), "waiver_void"
         verdict = "non_conforme" if verdict == "derogation" else verdict
-    if verdict in ("conforme", "non_applicable") and not raw["tests"]:
-        verdict, cause = "non_verifie", "no_test"
+    if verdict in ("conforme", "non_applicable"):
+        outcomes = [test["outcome"] for test in raw["tests"]]
+        if not outcomes:
+            verdict, cause = "non_verifie", "no_test"
+        elif worst(outcomes) not in ACCEPTED:
+            verdict, cause = worst(outcomes), "contradicted"
     if host["status"] != "ok":
         verdict, cause = "non_verifie", "unreachable"
     return Finding(

@@ -161,6 +161,7 @@ def make_catalogue(rules: Iterable[Rule] = (), requirements: Iterable[Requiremen
 
 def make_verdict(host: str, rule: Rule, verdict: str = "conforme", **more: Any) -> dict[str, Any]:
     """Build one entry of ``verdicts`` as the verifier writes it."""
+    plain = "non_conforme" if verdict == "derogation" else verdict
     observed = [] if verdict == "non_verifie" else [f"valeur effective relevée pour {rule.id}"]
     return {
         "host": host,
@@ -169,10 +170,16 @@ def make_verdict(host: str, rule: Rule, verdict: str = "conforme", **more: Any) 
         "palier": rule.palier,
         "requirements": list(rule.requirements),
         "verdict": verdict,
-        "raw": verdict,
+        "raw": plain,
         "message": "" if verdict == "conforme" else f"message de {rule.id}",
         "observed": observed,
-        "tests": [{"id": f"test_{rule.guide}.py::test_{rule.id}", "outcome": "passed", "seconds": 0.004}],
+        "tests": [
+            {
+                "id": f"test_{rule.guide}.py::test_{rule.id}",
+                "outcome": more.get("raw", plain),
+                "seconds": 0.004,
+            }
+        ],
         "waiver": None,
         **more,
     }
@@ -224,7 +231,7 @@ def make_results(
             if isinstance(decision, str):
                 verdicts.append(make_verdict(host["name"], rule, decision))
             elif decision is not None:
-                verdicts.append({**make_verdict(host["name"], rule), **decision})
+                verdicts.append(make_verdict(**{"host": host["name"], "rule": rule, **decision}))
     return {
         "schema": "pgssi-results/1",
         "generated": GENERATED,

@@ -112,6 +112,17 @@ def test_good_verdict_without_a_test_is_not_believed(verdict: str) -> None:
     assert {(f.verdict, f.cause) for f in score(results, CATALOGUE).findings} == {("non_verifie", "no_test")}
 
 
+@pytest.mark.parametrize("outcome", ["non_conforme", "non_verifie"])
+def test_good_verdict_that_its_own_tests_contradict_is_not_believed(outcome: str) -> None:
+    """The worst of several tests is the verdict, whatever the document claims."""
+    tests = [
+        {"id": "a", "outcome": "conforme", "seconds": 0.1},
+        {"id": "b", "outcome": outcome, "seconds": 0.1},
+    ]
+    results = make_results(CATALOGUE, [make_host("h")], lambda *_: {"verdict": "conforme", "tests": tests})
+    assert {(f.verdict, f.cause) for f in score(results, CATALOGUE).findings} == {(outcome, "contradicted")}
+
+
 def test_valid_waiver_is_accepted_but_never_counted_as_conforming() -> None:
     """A waiver lifts the palier and stays visible in its own column."""
     waived = {"verdict": "derogation", "raw": "non_conforme", "waiver": make_waiver("one")}

@@ -87,7 +87,8 @@ def test_attestation_answers_for_what_no_machine_sees(class_: str, answer: objec
     [
         {"expires": "2026-11-21"},
         {"date": "2026-11-23"},
-        {"expires": None},
+        {"expires": "un jour"},
+        {"expires": None, "date": "2025-11-21"},
         {"by": ""},
         {"requirement": "1.1.1.1"},
     ],
@@ -108,17 +109,15 @@ def test_latest_attestation_wins() -> None:
     ("change", "verdict"),
     [
         ({}, "atteste"),
-        ({"when": {"start": "2026-10-01T10:00:00Z", "end": "2026-10-01T11:00:00Z"}}, "atteste"),
         ({"result": "failure"}, "non_conforme"),
         ({"result": "partial"}, "non_verifie"),
         ({"when": "2025-11-21T10:00:00Z"}, "non_verifie"),
         ({"when": "2026-11-23T10:00:00Z"}, "non_verifie"),
         ({"kind": "access_review"}, "non_verifie"),
-        ({"valid": False}, "non_verifie"),
     ],
 )
 def test_evidence_answers_while_it_is_fresh_and_successful(change: dict[str, object], verdict: str) -> None:
-    """A record counts for a year, unless it failed, is of another kind or is known to be forged."""
+    """A record counts for a year, unless it failed or is of another kind."""
     assert judged("assisted", evidence=[{**DRILL, **change}]).verdict == verdict
 
 

@@ -1,0 +1,39 @@
+"""The values of the site report's template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pgssi.catalogue import Catalogue
+from pgssi.report import view
+from pgssi.report.cautions import cautions
+from pgssi.report.words import subject
+from pgssi.scoring import Score, Tally
+
+
+def site_values(results: Mapping[str, Any], score: Score, catalogue: Catalogue) -> dict[str, Any]:
+    """Return everything that ``report.html.j2`` shows."""
+    covered = {requirement for rule in catalogue.rules.values() for requirement in rule.requirements}
+    return {
+        "results": results,
+        "site": results["site"],
+        "score": score,
+        "catalogue": catalogue,
+        "cautions": list(cautions(results, score, catalogue)),
+        "captions": view.captions(results, score),
+        "weakest": view.weakest(score),
+        "guide_names": {guide: subject(guide) for guide in score.guides},
+        "rules": view.rule_views(score, catalogue),
+        "gaps": view.gaps_by_host(score),
+        "waivers": view.waivers(score),
+        "unverified": view.unverified(score),
+        "themes": [
+            (theme, Tally.of(s.verdict for s in scores), scores) for theme, scores in view.themes(score)
+        ],
+        "requirement_tally": Tally.of(s.verdict for s in score.requirements.values()),
+        "covered": len(covered & set(score.requirements)),
+        "attestations": list(view.attestation_rows(results, score)),
+        "evidence": list(view.evidence_rows(results, score)),
+        "host_by_name": {host["name"]: host for host in results["hosts"]},
+    }
