@@ -128,10 +128,13 @@ def proofs(root: Path = ROOT) -> tuple[Proof, ...]:
         name = str(path.relative_to(root))
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef):
-                marks = dict(_marks(node))
+                marks = list(_marks(node))
+                acts = any(mark == "acts" for mark, _ in marks)
                 found += [
-                    Proof(rule, name, node.lineno, node.name, _sentence(node), "acts" in marks)
-                    for rule in marks.get("rule", ())
+                    Proof(rule, name, node.lineno, node.name, _sentence(node), acts)
+                    for mark, values in marks
+                    for rule in values
+                    if mark == "rule"
                 ]
     return tuple(found)
 

@@ -70,7 +70,7 @@ def within(identifier: str, start: str) -> bool:
 
 def plain(text: str) -> str:
     """Return lower-case text without accents or typographic apostrophes, for searching."""
-    decomposed = unicodedata.normalize("NFD", text.replace("’", "'").replace("œ", "oe").lower())
+    decomposed = unicodedata.normalize("NFD", text.lower().replace("’", "'").replace("œ", "oe"))
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 

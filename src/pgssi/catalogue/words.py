@@ -97,29 +97,29 @@ REFERENCES: Mapping[str, str] = {
     "tls": "ANSSI TLS",
 }
 
-_THEMES: Mapping[str, tuple[str, str]] = {
+SUBJECTS: Mapping[str, tuple[str, str]] = {  # guides and themes of requirements
     "access_rights": ("Droits d'accès", "Access rights"),
-    "asset_inventory": ("Inventaire du parc", "Asset inventory"),
-    "audit_trail": ("Traces", "Audit trail"),
+    "asset_inventory": ("Inventaire des biens", "Asset inventory"),
+    "audit_trail": ("Traces et imputabilité", "Audit trail"),
     "authentication": ("Authentification", "Authentication"),
     "backup": ("Sauvegarde", "Backup"),
     "connected_devices": ("Dispositifs connectés", "Connected devices"),
-    "continuity": ("Continuité", "Continuity"),
+    "continuity": ("Continuité d'activité", "Continuity"),
     "data_destruction": ("Destruction de données", "Data destruction"),
     "data_integrity": ("Intégrité des données", "Data integrity"),
     "governance": ("Gouvernance", "Governance"),
     "incident": ("Incidents", "Incidents"),
     "legal": ("Obligations légales", "Legal duties"),
-    "malware_protection": ("Logiciels malveillants", "Malware protection"),
-    "network_segmentation": ("Cloisonnement réseau", "Network segmentation"),
+    "malware_protection": ("Codes malveillants", "Malware protection"),
+    "network_segmentation": ("Cloisonnement du réseau", "Network segmentation"),
     "physical": ("Sécurité physique", "Physical security"),
-    "procurement": ("Achats et prestations", "Procurement"),
-    "remote_maintenance": ("Interventions à distance", "Remote maintenance"),
-    "system_hardening": ("Durcissement des systèmes", "System hardening"),
+    "procurement": ("Achats et fournisseurs", "Procurement and suppliers"),
+    "remote_maintenance": ("Télémaintenance", "Remote maintenance"),
+    "system_hardening": ("Durcissement du système", "System hardening"),
     "updates": ("Mises à jour", "Updates"),
-    "web_access": ("Accès Internet et web", "Internet and web access"),
+    "web_access": ("Accès web", "Web access"),
     "wifi": ("Wi-Fi", "Wi-Fi"),
-    "workstation_mobile": ("Postes et mobiles", "Workstations and mobiles"),
+    "workstation_mobile": ("Postes et mobilité", "Workstations and mobility"),
 }
 
 
@@ -130,4 +130,4 @@ def say(key: str, lang: str, **values: object) -> str:
 
 def theme(name: str, lang: str) -> str:
     """Return the title of a theme or guide; its name when it has none."""
-    return _THEMES[name][LANGS.index(lang)] if name in _THEMES else name
+    return SUBJECTS[name][LANGS.index(lang)] if name in SUBJECTS else name
