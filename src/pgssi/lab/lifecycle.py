@@ -1,0 +1,216 @@
+"""Bring a lab up, down, or back to its first day. Every step can be interrupted and done again."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from pgssi.errors import PgssiError
+from pgssi.inventory import load_inventory
+from pgssi.lab.keys import make_keys, pin
+from pgssi.lab.model import LabHost, LabModel, lab_model
+from pgssi.lab.podman import PodmanError, containers, inside, networks, podman
+from pgssi.lab.seed import seed, steps
+from pgssi.paths import ROOT
+
+DIRECTORY = ROOT / ".lab"
+BOOT_SECONDS = 90
+FINGERPRINT = ROOT / "lab" / "fingerprint.sh"
+
+
+class Lab:
+    """The containers of one inventory. Its prefix and its addresses come from there: two inventories, two labs."""
+
+    def __init__(self, model: LabModel, directory: Path, say: Callable[[str], None]) -> None:
+        self.model = model
+        self.directory = directory
+        self._say = say
+        self._order = list(model.hosts)
+
+    @classmethod
+    def load(
+        cls,
+        inventory: Sequence[str],
+        *,
+        directory: Path = DIRECTORY,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> Lab:
+        """Read a lab from its inventory; the keys that the inventory looks up are made first."""
+        make_keys(directory)
+        return cls(lab_model(load_inventory(inventory)), directory, say)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of the hosts, in inventory order."""
+        return tuple(self._order)
+
+    def up(self, *names: str) -> None:
+        """Bring these hosts up (all without names), the gateway included; hosts that are up are left alone."""
+        chosen = self._chosen(names)
+        with self._locked():
+            images = {image: self._image(image) for image in {host.image for host in chosen}}
+            self._networks(chosen)
+            present = containers(self.model.prefix)
+            ready = {host.name for host in chosen if self._is_ready(host, images[host.image], present)}
+            stale = [
+                self.model.container(host.name)
+                for host in chosen
+                if host.name not in ready and self.model.container(host.name) in present
+            ]
+            self._remove(stale)
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda host: self._host(host, images[host.image], host.name in ready), chosen))
+            self._pin(chosen)
+
+    def down(self) -> None:
+        """Remove the containers and networks of this lab."""
+        with self._locked():
+            self._remove(list(containers(self.model.prefix)))
+            present = list(networks(self.model.prefix))
+            if present:
+                podman("network", "rm", "--force", *present)
+                self._say(f"{len(present)} réseaux retirés")
+            pin(self.directory, {host.address: () for host in self.model.hosts.values()})
+
+    def reset(self, *names: str) -> None:
+        """Make these hosts again from their images (all without names), then bring them up."""
+        chosen = [self.model.container(host.name) for host in self._chosen(names, gateway=False)]
+        with self._locked():
+            present = containers(self.model.prefix)
+            self._remove([container for container in chosen if container in present])
+        self.up(*names)
+
+    def status(self) -> dict[str, str]:
+        """Return for every host: ``running``, ``absent``, or podman's own word for its state."""
+        present = containers(self.model.prefix)
+        return {
+            name: str(present.get(self.model.container(name), {}).get("State", "absent")) for name in self.hosts
+        }
+
+    def fingerprint(self, *names: str) -> dict[str, str]:
+        """Return per host a digest of its files: content, owner, mode; logs and run-time state left out."""
+        chosen = self._chosen(names, gateway=False)
+        with ThreadPoolExecutor(2) as pool:
+            digests = pool.map(lambda host: inside(self.model.container(host.name), FINGERPRINT).strip(), chosen)
+            return {host.name: digest for host, digest in zip(chosen, digests, strict=True)}
+
+    def _chosen(self, names: Sequence[str], *, gateway: bool = True) -> list[LabHost]:
+        unknown = sorted(set(names) - set(self.hosts))
+        if unknown:
+            raise PgssiError(f"Hôte inconnu du laboratoire : {', '.join(unknown)}. Connus : {', '.join(self.hosts)}.")
+        return [
+            host
+            for host in self.model.hosts.values()
+            if not names or host.name in names or (gateway and host.gateway is None)
+        ]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.directory / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._say("une autre commande travaille sur le laboratoire : attente")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _image(self, image: str) -> str:
+        try:
+            return podman("image", "inspect", "--format", "{{.Id}}", image).strip()
+        except PodmanError as error:
+            raise PgssiError(f"L'image {image} n'existe pas : lancer « make images ».") from error
+
+    def _networks(self, chosen: Sequence[LabHost]) -> None:
+        present = networks(self.model.prefix)
+        for zone in {zone.name: zone for host in chosen for zone in host.zones}.values():
+            name = self.model.network(zone.name)
+            subnets = {subnet["subnet"] for subnet in present.get(name, {}).get("subnets", ())}
+            if subnets == {str(zone.v4), str(zone.v6)}:
+                continue
+            if subnets:
+                podman("network", "rm", "--force", name)
+            podman(
+                *("network", "create", "--internal", "--disable-dns", "--label", f"pgssi.lab={self.model.prefix}"),
+                *("--subnet", str(zone.v4), "--gateway", zone.address4(1)),
+                *("--ipv6", "--subnet", str(zone.v6), "--gateway", zone.address6(1)),
+                name,
+            )
+            self._say(f"réseau {name} : {zone.v4}, {zone.v6}")
+
+    def _marker(self, host: LabHost) -> Path:
+        """Return the file that says which container of this host was seeded to the end."""
+        return self.directory / "seeded" / self.model.container(host.name)
+
+    def _is_ready(self, host: LabHost, image: str, present: dict[str, dict[str, object]]) -> bool:
+        container = present.get(self.model.container(host.name))
+        if not container or container["State"] != "running":
+            return False
+        marker = self._marker(host)
+        expected = f"{container['Id']} {self.model.digest(host, image)} {steps(host).digest}"
+        return marker.exists() and marker.read_text("utf-8") == expected
+
+    def _remove(self, names: Sequence[str]) -> None:
+        if names:
+            podman("rm", "--force", "--time", "2", *names)
+            self._say(f"{len(names)} conteneurs retirés : {', '.join(sorted(names))}")
+
+    def _host(self, host: LabHost, image: str, ready: bool) -> None:
+        name = self.model.container(host.name)
+        started = time.monotonic()
+        if not ready:
+            identity = podman("run", "--detach", *self.model.run_options(host), host.image, "/sbin/init").strip()
+            _booted(name)
+            seed(host, name, self.directory)
+        if host.gateway is not None:
+            zone = host.zones[0]
+            inside(name, f"ip route replace default via {zone.address4(host.gateway)}\n"
+                         f"ip -6 route replace default via {zone.address6(host.gateway)}\n")  # fmt: skip
+        _answers(host.address)
+        if not ready:
+            marker = self._marker(host)
+            marker.parent.mkdir(exist_ok=True)
+            marker.write_text(f"{identity} {self.model.digest(host, image)} {steps(host).digest}", "utf-8")
+            self._say(f"{host.name} prêt en {time.monotonic() - started:.0f} s : {host.address}, {host.image}")
+
+    def _pin(self, chosen: Sequence[LabHost]) -> None:
+        keys = {
+            host.address: inside(self.model.container(host.name), "cat /etc/ssh/ssh_host_*_key.pub").splitlines()
+            for host in chosen
+        }
+        pin(self.directory, keys)
+
+
+def _booted(container: str) -> None:
+    """Wait until systemd has started everything; a unit that fails is an error of the image."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    state = ""
+    while time.monotonic() < deadline:
+        try:
+            inside(container, "systemctl is-system-running --wait", timeout=BOOT_SECONDS)
+            return
+        except PodmanError as error:
+            state = str(error)
+        if "degraded" in state:
+            break
+        time.sleep(0.3)
+    failed = inside(container, "systemctl --failed --no-legend --plain")
+    raise PgssiError(f"{container} n'a pas démarré entièrement : {failed or state}")
+
+
+def _answers(address: str, port: int = 22) -> None:
+    """Wait until sshd shows its banner to the control node."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((address, port), timeout=2) as connection:
+                connection.settimeout(2)
+                if connection.recv(4) == b"SSH-":
+                    return
+        except OSError:
+            time.sleep(0.2)
+    raise PgssiError(f"{address} : sshd ne répond pas après {BOOT_SECONDS} s.")

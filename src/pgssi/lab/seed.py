@@ -1,0 +1,52 @@
+"""What the hosts hold on their first day: scripts and SQL of lab/seed, by group and by host."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pgssi.lab.model import LabHost
+from pgssi.lab.podman import inside, podman
+from pgssi.paths import ROOT
+
+SEED = ROOT / "lab" / "seed"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The seed files of one host in order, and a digest of them."""
+
+    files: tuple[Path, ...]
+    digest: str
+
+
+def steps(host: LabHost) -> Steps:
+    """Return the files of ``seed/all``, of each group of the host, then of the host itself, by name."""
+    folders = [SEED / name for name in ("all", *host.groups, host.name)]
+    files = tuple(file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return Steps(files, digest)
+
+
+def seed(host: LabHost, container: str, directory: Path) -> None:
+    """Give the host the control node's key, then its first-day content.
+
+    ``*.sh`` runs as root with ``sh -eu``; ``NAME.sql`` runs as postgres in the database ``NAME``.
+    """
+    public = (directory / "keys" / "pgssi.pub").read_bytes()
+    podman(
+        *("exec", "-i", container, "sh", "-euc"),
+        "install -d -m 700 -o pgssi -g pgssi ~pgssi/.ssh; cat > ~pgssi/.ssh/authorized_keys;"
+        "chmod 600 ~pgssi/.ssh/authorized_keys; chown pgssi:pgssi ~pgssi/.ssh/authorized_keys",
+        stdin=public,
+    )
+    for file in steps(host).files:
+        if file.suffix == ".sh":
+            inside(container, file)
+        elif file.suffix == ".sql":
+            podman(
+                *("exec", "-i", container, "runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc"),
+                *("--set", "ON_ERROR_STOP=1", "--dbname", file.stem.split("-", 1)[-1]),
+                stdin=file.read_bytes(),
+            )
