@@ -90,6 +90,12 @@ def test_rules_are_listed_nowhere_else(catalogue: Catalogue) -> None:
     assert not faults, show(faults)
 
 
+def test_evidence_that_covers_an_article_is_written(catalogue: Catalogue) -> None:
+    """A playbook or role writes every kind of evidence that the catalogue counts on."""
+    faults = contracts.evidence_nobody_writes(catalogue)
+    assert not faults, show(faults)
+
+
 def test_every_compliance_test_says_how_it_proves() -> None:
     """A compliance test carries one rule, and its docstring is the sentence that readers are shown."""
     faults = contracts.vague_tests()

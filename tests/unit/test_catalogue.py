@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from catalogue_builder import ARTICLE, Repository
+from rich.console import Console
 
 from pgssi.catalogue import CLASSES, load_catalogue
 from pgssi.catalogue.covers import cover, means
 from pgssi.catalogue.docs import page
 from pgssi.catalogue.select import Selection, find, nearest, plain, within
+from pgssi.catalogue.view import rule_page
 from pgssi.errors import InvalidInput, PgssiError
 
 
@@ -127,6 +130,26 @@ def test_the_parts_of_the_coverage_make_the_whole() -> None:
     total = cover(every, catalogue)
     assert total.total == sum(part.total for part in parts) == 337
     assert total.rule + total.evidence + total.attested + total.nothing == total.total
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "5.2.3.1",
+        "ANSSI BP-028 R31",
+        "deny = 3",
+        "palier 2+, pssi",
+        "Alert after three lockouts",
+        "::test_lockout",
+        "sed",
+    ],
+)
+def test_rule_is_explained(repository: Repository, expected: str) -> None:
+    """A rule's page shows source, settings, tasks, tests and break."""
+    catalogue = load_catalogue.__wrapped__(repository.catalogue())
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(rule_page(catalogue.rules["lockout-three-failures"], catalogue, "fr", repository.root))
+    assert expected in console.export_text()
 
 
 def test_page_shows_every_rule_and_article(repository: Repository) -> None:

@@ -89,3 +89,12 @@ def test_broken_contract_is_named(
     """One breach of a contract is found and named."""
     repository.write(path, text)
     assert any(fault in line for line in contracts.faults(catalogue, repository.root))
+
+
+def test_evidence_must_be_written_by_something(repository: Repository) -> None:
+    """An article may count on a kind of evidence only when something writes it."""
+    repository.articles[0]["evidence"] = ["access_review"]
+    catalogue = load_catalogue.__wrapped__(repository.catalogue())
+    assert contracts.evidence_nobody_writes(catalogue, repository.root)
+    repository.write("playbooks/access_review.yml", "- pgssi.toolkit.evidence:\n    kind: access_review\n")
+    assert not contracts.evidence_nobody_writes(catalogue, repository.root)

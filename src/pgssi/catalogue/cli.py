@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pgssi.catalogue import CLASSES, KINDS, Requirement, Rule, load_catalogue, view
+from pgssi.catalogue import CLASSES, KINDS, Requirement, Rule, contracts, load_catalogue, view
 from pgssi.catalogue import check as checker
 from pgssi.catalogue import docs as pages
 from pgssi.catalogue.select import Selection, find, one_of
@@ -90,11 +90,13 @@ def coverage(lang: Lang = "fr") -> None:
 
 @app.command()
 def check(lang: Lang = "fr") -> None:
-    """Vérifie les fichiers du catalogue ; sort en erreur (2) s'ils sont fautifs."""
+    """Vérifie le catalogue et ce qui s'y rattache (rôles, tests, sabotages) ; 2 en cas de faute."""
     _known_lang(lang)
     if faults := checker.problems():
         raise InvalidInput(faults)
     catalogue = load_catalogue()
+    if broken := contracts.faults(catalogue):
+        raise PgssiError("\n".join(broken))
     typer.echo(say("sound", lang, rules=len(catalogue.rules), requirements=len(catalogue.requirements)))
 
 

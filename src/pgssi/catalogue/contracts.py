@@ -94,6 +94,16 @@ def rules_elsewhere(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
     ]
 
 
+def evidence_nobody_writes(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
+    """Return the kinds of evidence that cover an article and that no playbook, role or plugin writes."""
+    written = "".join(
+        path.read_text("utf-8")
+        for path in _files(root, ("playbooks/**/*.yml", "roles/*/tasks/*.yml", "plugins/**/*.py"))
+    )
+    kinds = {kind for item in catalogue.requirements.values() for kind in item.evidence}
+    return [f"evidence {kind}: nothing writes it" for kind in sorted(kinds) if f"kind: {kind}" not in written]
+
+
 def vague_tests(root: Path = ROOT) -> list[str]:
     """Return the compliance tests without exactly one rule, or whose docstring is not one sentence."""
     tests = proofs(root)
@@ -115,6 +125,7 @@ def faults(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
         *unknown_rules(catalogue, root),
         *settings_of_other_guides(catalogue, root),
         *rules_elsewhere(catalogue, root),
+        *evidence_nobody_writes(catalogue, root),
         *vague_tests(root),
     ]
 

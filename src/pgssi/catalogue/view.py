@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -13,6 +14,7 @@ from pgssi.catalogue import CLASSES, PALIERS, Catalogue, Requirement, Rule
 from pgssi.catalogue.covers import Cover, cover
 from pgssi.catalogue.explain import breaks, mentions, proofs, settings
 from pgssi.catalogue.words import REFERENCES, say, theme
+from pgssi.paths import ROOT
 
 _COLOURS = {"automated": "green", "assisted": "yellow", "organisational": "cyan"}
 
@@ -42,17 +44,17 @@ def requirements_table(
     return Group(table, Text(f"\n{len(requirements)} {say('requirements', lang)}", "dim"))
 
 
-def rule_page(rule: Rule, catalogue: Catalogue, lang: str) -> RenderableType:
+def rule_page(rule: Rule, catalogue: Catalogue, lang: str, root: Path = ROOT) -> RenderableType:
     """Return everything about a rule: what, why, source, palier, how it is enforced, proven and broken."""
     grid = _grid()
     _add(grid, say("fact", lang), rule.statement[lang])
     _add(grid, say("why", lang), rule.why[lang])
     _add(grid, say("source", lang), *_sources(rule, catalogue, lang))
     _add(grid, say("groups", lang), _scope(rule, lang))
-    _add(grid, say("enforced", lang), *(_enforced(rule) or [_none(lang)]))
-    _add(grid, say("proven", lang), *(_proven(rule, lang) or [_none(lang)]))
+    _add(grid, say("enforced", lang), *(_enforced(rule, root) or [_none(lang)]))
+    _add(grid, say("proven", lang), *(_proven(rule, lang, root) or [_none(lang)]))
     if rule.kind == "host":
-        _add(grid, say("breaks", lang), *(_broken(rule) or [_none(lang)]))
+        _add(grid, say("breaks", lang), *(_broken(rule, root) or [_none(lang)]))
     return Group(_head(rule.id, _rule_badge(rule, lang)), Text(rule.title[lang], "bold"), "", grid)
 
 
@@ -123,15 +125,15 @@ def _rule_badge(rule: Rule, lang: str) -> str:
     return f"palier {rule.palier}{native} · {say(rule.kind, lang)} · {theme(rule.guide, lang)}"
 
 
-def _enforced(rule: Rule) -> list[str]:
+def _enforced(rule: Rule, root: Path) -> list[str]:
     lines = []
-    for setting in settings():
+    for setting in settings(root):
         if setting.rule == rule.id:
             limits = [f"palier {setting.palier}+" if setting.palier else "", setting.guidance or ""]
             note = f" ({', '.join(filter(None, limits))})" if any(limits) else ""
             lines.append(f"{escape(f'{setting.key} = {setting.value}')}{note}\n[dim]{setting.file}[/dim]")
     seen = set()
-    for mention in mentions(rule.id):
+    for mention in mentions(rule.id, root):
         if (mention.file, mention.task) not in seen:
             seen.add((mention.file, mention.task))
             name = f"{escape(mention.task)}\n" if mention.task else ""
@@ -139,17 +141,17 @@ def _enforced(rule: Rule) -> list[str]:
     return lines
 
 
-def _proven(rule: Rule, lang: str) -> list[str]:
+def _proven(rule: Rule, lang: str, root: Path) -> list[str]:
     acts = f" ({say('acts', lang)})"
     return [
         f"{escape(proof.sentence)}{acts if proof.acts else ''}\n[dim]{proof.file}::{proof.test}[/dim]"
-        for proof in proofs()
+        for proof in proofs(root)
         if proof.rule == rule.id
     ]
 
 
-def _broken(rule: Rule) -> list[str]:
-    return [f"[dim]{b.host}[/dim]\n{escape(b.shell)}" for b in breaks() if b.rule == rule.id]
+def _broken(rule: Rule, root: Path) -> list[str]:
+    return [f"[dim]{b.host}[/dim]\n{escape(b.shell)}" for b in breaks(root) if b.rule == rule.id]
 
 
 def _none(lang: str) -> str:
