@@ -11,6 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+
 from pgssi.errors import PgssiError
 from pgssi.evidence import Journal, SigningError
 

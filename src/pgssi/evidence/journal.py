@@ -20,6 +20,7 @@ from pgssi.evidence._verify import Anchor, Verification, signed_message, verify_
 from pgssi.habilitations import fingerprint
 
 Attachment = str | Path | tuple[str, bytes]
+_INTERRUPTED = ("half_line", "head_less", "head_missing")
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,17 @@ class Journal:
 
         return self._commit(build, key, reference)
 
-    def records(self, kind: str | None = None) -> tuple[Record, ...]:
-        """Return the records, oldest first; raise PgssiError when the journal is damaged."""
+    def records(self, kind: str | None = None, *, damaged: bool = False) -> tuple[Record, ...]:
+        """Return the records, oldest first.
+
+        Raises PgssiError when the journal is damaged; with ``damaged`` it returns what can still be read.
+        """
         with self._lock(exclusive=False):
-            lines = self._sound_lines()
+            lines, tail = read_lines(self.directory)
+        if damaged:
+            lines = [line for line in lines if line.value and fault(line.value) is None]
+        else:
+            self._refuse_damage(lines, tail)
         return tuple(record for record in _records(lines) if kind in (None, record.kind))
 
     def get(self, reference: str) -> Record:
@@ -285,12 +293,13 @@ class Journal:
         return lines
 
     def _refuse_damage(self, lines: list[Line], tail: bytes) -> None:
-        wrong = next(chain_findings(lines, tail), None)
-        if wrong is None and (lines or (self.directory / _storage.HEAD).exists()):
-            wrong = next(head_findings(self.directory, lines), None)
-        pending = (self.directory / _storage.PENDING).exists()
-        if wrong is not None and not pending:
-            raise PgssiError(text("damaged", dir=str(self.directory), detail=str(wrong)))
+        found = [*chain_findings(lines, tail)]
+        if lines or (self.directory / _storage.HEAD).exists():
+            found += head_findings(self.directory, lines)
+        if (self.directory / _storage.PENDING).exists():  # readers may meet a write that a kill interrupted
+            found = [finding for finding in found if finding.code not in _INTERRUPTED]
+        if found:
+            raise PgssiError(text("damaged", dir=str(self.directory), detail=str(found[0])))
 
 
 def _previous(lines: Sequence[Line]) -> str:
