@@ -91,7 +91,7 @@ class Channel:
         limit: int = 1 << 30,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare the channel; nothing is opened yet. connect_timeout: seconds for ssh, sudo and the agent."""
+        """Prepare the channel; nothing is opened yet. connect_timeout: seconds, sudo and agent included."""
         self._argv = list(argv)
         self._become = become
         self._password = password

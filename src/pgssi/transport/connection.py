@@ -20,7 +20,7 @@ DEFAULTS = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 
 @dataclass(frozen=True)
 class Connection:
-    """Where and as whom. kind: ``ssh`` or ``local``; python: interpreter there; timeout: seconds to connect."""
+    """Where and as whom. kind: ``ssh`` or ``local``; python: interpreter there; timeout: to connect, s."""
 
     kind: str
     address: str

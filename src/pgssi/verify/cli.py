@@ -23,21 +23,27 @@ OUTPUT = Path("var/verify")
 
 
 def verify(
-    inventory: Annotated[list[str], Option("--inventory", "-i", help="Inventaire Ansible ; répétable.")] = [],
+    inventory: Annotated[
+        list[str] | None, Option("--inventory", "-i", help="Inventaire Ansible ; répétable.")
+    ] = None,
     palier: Annotated[int, Option(min=0, max=3, help="Palier visé, et palier le plus haut vérifié.")] = 0,
     limit: Annotated[str, Option("--limit", "-l", help="Hôtes ou groupes, à la manière d'Ansible.")] = "",
-    guide: Annotated[list[str], Option("--guide", "-g", help="Seulement ce guide ; répétable.")] = [],
-    rule: Annotated[list[str], Option("--rule", "-r", help="Seulement cette règle ; répétable.")] = [],
+    guide: Annotated[
+        list[str] | None, Option("--guide", "-g", help="Seulement ce guide ; répétable.")
+    ] = None,
+    rule: Annotated[
+        list[str] | None, Option("--rule", "-r", help="Seulement cette règle ; répétable.")
+    ] = None,
     acting: Annotated[
         bool | None, Option("--acting/--no-acting", help="Essais qui agissent (défaut : site_acting_tests).")
     ] = None,
     output: Annotated[Path, Option("--output", "-o", help="Dossier de results.json et du rapport.")] = OUTPUT,
     extra_vars: Annotated[
-        list[str], Option("--extra-vars", "-e", help="clé=valeur, JSON ou @fichier ; répétable.")
-    ] = [],
+        list[str] | None, Option("--extra-vars", "-e", help="clé=valeur, JSON ou @fichier ; répétable.")
+    ] = None,
     processes: Annotated[int, Option("--processes", "-n", min=0, help="Hôtes vérifiés à la fois.")] = 0,
     lang: Annotated[str, Option(help="Langue du résumé : fr ou en.")] = "fr",
-    tests: Annotated[list[Path], Option(hidden=True)] = [COMPLIANCE],
+    tests: Annotated[Path, Option(hidden=True)] = COMPLIANCE,
     catalogue: Annotated[Path | None, Option(hidden=True)] = None,
 ) -> None:
     """Vérifie les hôtes d'un inventaire, sans les changer, et écrit le rapport.
@@ -47,9 +53,9 @@ def verify(
     """
     if lang not in ("fr", "en"):
         raise InvalidInput([Problem("pgssi verify", "--lang", lang, "langue inconnue", "Donner fr ou en.")])
-    selection = Selection(palier or None, limit or None, tuple(guide), tuple(rule), acting)
+    selection = Selection(palier or None, limit or None, tuple(guide or ()), tuple(rule or ()), acting)
     known = load_catalogue(catalogue) if catalogue else load_catalogue()
-    plan = make_plan(inventory or _configured_inventory(), selection, extra_vars, known)
+    plan = make_plan(inventory or _configured_inventory(), selection, extra_vars or (), known)
     console = Console(stderr=True)
     with Progress(plan, console, lang) as progress:
         collector = Collector(plan, None, progress.seen)
@@ -79,16 +85,16 @@ def _configured_inventory() -> list[str]:
     return [str(source) for source in value]
 
 
-def _run(plan: Plan, collector: Collector, tests: list[Path], processes: int) -> int:
+def _run(plan: Plan, collector: Collector, tests: Path, processes: int) -> int:
     """Run pytest in this process; its own plugins only, whatever else is installed."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     arguments = ["-p", "pgssi.verify.plugin", "-p", "no:cacheprovider", "-p", "no:terminal", "-c", os.devnull]
-    arguments += [f"--rootdir={tests[0]}", "--import-mode=importlib", "--strict-markers"]
+    arguments += [f"--rootdir={tests}", "--import-mode=importlib", "--strict-markers"]
     wanted = min(processes or 4 * (os.cpu_count() or 1), len(plan.contexts))
     if wanted > 1:
         arguments += ["-p", "xdist", "-n", str(wanted), "--dist", "loadgroup"]
-    return int(pytest.main([*arguments, *map(str, tests)], plugins=[_Named(collector)]))
+    return int(pytest.main([*arguments, str(tests)], plugins=[_Named(collector)]))
 
 
 class _Named:

@@ -25,6 +25,7 @@ class Control:
     """Runs commands on the control node; ``host`` is the host that the test is about."""
 
     def __init__(self, inventory: Inventory, host: str) -> None:
+        """Take the inventory, for the addresses, and the name of the host."""
         self._inventory = inventory
         self._host = host
 
@@ -36,7 +37,7 @@ class Control:
         stdin: bytes = b"",
         environment: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Run a command without terminal; raises NotVerified when it cannot start or outlives its timeout (s)."""
+        """Run a command without terminal; NotVerified when it cannot start or outlives its timeout (s)."""
         try:
             done = subprocess.run(
                 list(argv),
@@ -58,7 +59,7 @@ class Control:
         return Outcome(done.returncode, *text)
 
     def ssh_argv(self, user: str, key: str | None = None, host: str | None = None) -> list[str]:
-        """Return the ssh command line of a new session on the host as this user; append one remote command."""
+        """Return the ssh command line of a new session as this user; append one remote command."""
         connection = self._inventory.hosts[host or self._host].connection
         return connection.argv(user=user, key=key, options=("-o", "IdentityAgent=none"))
 

@@ -18,6 +18,7 @@ class Facts:
     """
 
     def __init__(self, host: Host) -> None:
+        """Take the host to ask; nothing is asked yet."""
         self._host = host
         self._known: dict[str, CommandResult | TransportError] = {}
 

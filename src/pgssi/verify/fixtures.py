@@ -1,4 +1,4 @@
-"""The fixtures that compliance tests use; see docs of each. Registered after testinfra's, so these prevail."""
+"""The fixtures that compliance tests use. Registered after testinfra's, so that these prevail."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def site(_pgssi_target: str, pgssi_plan: Plan) -> Variables:
 
 @pytest.fixture(scope="session")
 def other(pgssi_plan: Plan, pgssi_hosts: Hosts) -> Callable[[str], Host]:
-    """``other("bkp1")`` or ``other("backup_servers")`` (its first host): another host, over its own channel."""
+    """``other("bkp1")``, ``other("backup_servers")`` (its first host): another host, over its own channel."""
 
     def find(name: str) -> Host:
         members = pgssi_plan.inventory.members(name)

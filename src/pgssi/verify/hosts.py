@@ -29,6 +29,7 @@ class Hosts:
     """Hands out connected hosts; a host that could not be reached fails at once from then on."""
 
     def __init__(self, plan: Plan) -> None:
+        """Take the plan, for the connections; nothing is opened yet."""
         self._plan = plan
         self._opened: dict[str, Opened] = {}
 

@@ -32,6 +32,7 @@ REDACTOR = pytest.StashKey[Redactor]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of `pgssi verify`."""
     group = parser.getgroup("pgssi", "PGSSI-S verification")
     group.addoption("--inventory", action="append", default=[], help="Ansible inventory; repeatable.")
     group.addoption("--limit", help="Ansible pattern of hosts.")
@@ -49,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the plan, or take the one of the controlling process."""
     config.addinivalue_line("markers", "rule(id): the rule of the catalogue that the test proves.")
     config.addinivalue_line(
         "markers", "xdist_group(name): tests that one process runs, here those of a host."
@@ -71,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    # Through the worker's own pipe, never a file: the variables hold secrets.
+    """Give a worker the plan through its own pipe, never a file: the variables hold secrets."""
     node.workerinput["pgssi"] = pickle.dumps(node.config.stash[PLAN])
 
 
@@ -127,6 +129,7 @@ def _host(item: pytest.Item) -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test that acts where it may not."""
     host = _host(item)
     if host and item.get_closest_marker("acts") and not item.config.stash[PLAN].acting(host):
         raise NotVerified("essai agissant sur l'hôte : non autorisé ici (site_acting_tests, --acting)")
@@ -136,6 +139,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judge each phase; the last report of a test carries its outcome."""
     report = yield
     host, marker = _host(item), item.get_closest_marker("rule")
     if host is None or marker is None:
@@ -163,14 +167,14 @@ def pytest_runtest_makereport(
         }
         report.user_properties = [*report.user_properties, (PROPERTY, record)]
     plan = config.stash[PLAN]
-    excused = _excuse(plan, host, rule, outcome, message)
+    excused = _excuse(plan, host, rule, outcome)
     if excused and not report.passed:
         report.outcome = "skipped"
         report.longrepr = (str(item.path), item.location[1] or 0, f"{excused} : {message}")
     return report
 
 
-def _excuse(plan: Plan, host: str, rule: str, outcome: str, message: str) -> str:
+def _excuse(plan: Plan, host: str, rule: str, outcome: str) -> str:
     """Return why a test that did not pass is no failure of the run, or an empty string."""
     context = plan.contexts[host]
     if outcome == "non_applicable":

@@ -64,6 +64,7 @@ class Progress:
     """A table of hosts, redrawn as verdicts come; nothing on a console that is no terminal."""
 
     def __init__(self, plan: Plan, console: Console, lang: str) -> None:
+        """Prepare the table. lang: ``fr`` or ``en``."""
         self._plan = plan
         self._texts = TEXTS[lang]
         self._seen: dict[str, dict[str, str]] = defaultdict(dict)
@@ -72,6 +73,7 @@ class Progress:
         self._shown = console.is_terminal
 
     def __enter__(self) -> Progress:
+        """Start drawing."""
         if self._shown:
             self._live.start()
         return self
@@ -79,6 +81,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop drawing."""
         if self._shown:
             self._live.stop()
 

@@ -31,6 +31,7 @@ class Collector:
     def __init__(
         self, plan: Plan, directory: str | None, watch: Callable[[Mapping[str, Any]], None] | None = None
     ):
+        """Take the plan, and where to write the results when the session ends (None: nowhere)."""
         self.plan = plan
         self.results: dict[str, Any] | None = None
         self.watch = watch
@@ -163,7 +164,7 @@ class Collector:
 
 
 def in_target_accepted(results: Mapping[str, Any]) -> bool:
-    """Return whether every rule within its host's target palier is accepted (waived or without object included)."""
+    """Return whether every rule within its host's target is conforming, waived or without object."""
     targets = {host["name"]: host["palier"] for host in results["hosts"]}
     return all(v["verdict"] in ACCEPTED for v in results["verdicts"] if v["palier"] <= targets[v["host"]])
 
