@@ -18,6 +18,7 @@ from pgssi.paths import ROOT
 _IN_RULES = re.compile(r"""['"]([a-z][a-z0-9]*(?:-[a-z0-9]+)+)['"]\s+(?:not\s+)?in\s+[^\n]*toolkit\.rules""")
 _COMMENT = re.compile(r"#\s*rule:\s*([a-z0-9-]+(?:\s*,\s*[a-z0-9-]+)*)")
 _READABLE = {".py", ".yml", ".j2", ".sh", ""}
+_KIND = re.compile(r"""\bkind["']?\s*[:=]\s*["']?(\w+)""")
 # Where a rule's id would be a second list of rules.
 _FORBIDDEN = ("src/**/*.py", "playbooks/**/*.yml", "molecule/**/*.yml", "lab/**/*", "roles/*/meta/*.yml")
 
@@ -96,12 +97,10 @@ def rules_elsewhere(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
 
 def evidence_nobody_writes(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
     """Return the kinds of evidence that cover an article and that no playbook, role or plugin writes."""
-    written = "".join(
-        path.read_text("utf-8")
-        for path in _files(root, ("playbooks/**/*.yml", "roles/*/tasks/*.yml", "plugins/**/*.py"))
-    )
+    writers = _files(root, ("playbooks/**/*.yml", "roles/*/tasks/*.yml", "plugins/**/*.py"))
+    written = {kind for path in writers for kind in _KIND.findall(path.read_text("utf-8"))}
     kinds = {kind for item in catalogue.requirements.values() for kind in item.evidence}
-    return [f"evidence {kind}: nothing writes it" for kind in sorted(kinds) if f"kind: {kind}" not in written]
+    return [f"evidence {kind}: nothing writes it" for kind in sorted(kinds - written)]
 
 
 def vague_tests(root: Path = ROOT) -> list[str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from pgssi.catalogue import CLASSES, PALIERS, Catalogue, Requirement, Rule
 from pgssi.catalogue.covers import Cover, cover
 from pgssi.catalogue.explain import breaks, mentions, proofs, settings
-from pgssi.catalogue.words import REFERENCES, say, theme
+from pgssi.catalogue.words import REFERENCES, counted, say, theme
 from pgssi.paths import ROOT
 
 _COLOURS = {"automated": "green", "assisted": "yellow", "organisational": "cyan"}
@@ -24,7 +24,7 @@ def rules_table(rules: Sequence[Rule], lang: str) -> RenderableType:
     table = _table(say("palier", lang)[:1], say("rule", lang), say("title", lang))
     for rule in rules:
         table.add_row(str(rule.palier), Text(rule.id, "bold"), rule.title[lang])
-    return Group(table, Text(f"\n{len(rules)} {say('rules', lang)}", "dim"))
+    return Group(table, Text(f"\n{counted(len(rules), 'rule', lang)}", "dim"))
 
 
 def requirements_table(
@@ -41,7 +41,7 @@ def requirements_table(
             str(count) if count else "·",
             item.title[lang],
         )
-    return Group(table, Text(f"\n{len(requirements)} {say('requirements', lang)}", "dim"))
+    return Group(table, Text(f"\n{counted(len(requirements), 'requirement', lang)}", "dim"))
 
 
 def rule_page(rule: Rule, catalogue: Catalogue, lang: str, root: Path = ROOT) -> RenderableType:

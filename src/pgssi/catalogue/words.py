@@ -11,7 +11,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "and": ("et", "and"),
     "answer": ("Réponse", "Answer"),
     "article": ("Article", "Article"),
-    "articles": ("articles", "articles"),
     "assisted_short": ("assisté", "assisted"),
     "assisted": ("assisté", "assisted"),
     "attested": ("attestation", "attestation"),
@@ -35,13 +34,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "enforced": ("Mise en œuvre", "Enforced by"),
     "evidence": ("preuve", "evidence"),
-    "evidence_rule": ("règle observée sur les preuves signées", "rule observed on signed evidence"),
     "fact": ("Fait observé", "Observed fact"),
     "groups": ("Portée", "Applies to"),
     "guidance": ("recommandations", "guidance"),
-    "guide": ("Guide", "Guide"),
     "host": ("hôte", "host"),
-    "kind": ("Nature", "Kind"),
     "native": ("palier {n} du guide d'origine", "palier {n} of the guide itself"),
     "nothing": ("rien", "nothing"),
     "nothing_found": ("Rien ne correspond.", "Nothing matches."),
@@ -58,7 +54,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rules": ("règles", "rules"),
     "rules_of": ("Règles : {guide}", "Rules: {guide}"),
     "rules_covering": ("Règles", "Rules"),
-    "setting": ("réglage", "setting"),
     "source": ("Source", "Source"),
     "theme": ("Thème", "Theme"),
     "title": ("Intitulé", "Title"),
@@ -126,6 +121,12 @@ SUBJECTS: Mapping[str, tuple[str, str]] = {  # guides and themes of requirements
 def say(key: str, lang: str, **values: object) -> str:
     """Return a word or sentence in ``lang`` (``fr`` or ``en``), its ``{names}`` replaced."""
     return _WORDS[key][LANGS.index(lang)].format(**values)
+
+
+def counted(number: int, key: str, lang: str) -> str:
+    """Return ``1 règle`` or ``2 règles``; ``key`` is ``rule`` or ``requirement``."""
+    plural = number > 1 if lang == "fr" else number != 1
+    return f"{number} {say(f'{key}s' if plural else key, lang).lower()}"
 
 
 def theme(name: str, lang: str) -> str:
