@@ -75,9 +75,9 @@ def ssh(
     lab = _lab(inventory, directory)
     if host not in lab.hosts:
         raise PgssiError(f"Hôte inconnu du laboratoire : {host}. Connus : {', '.join(lab.hosts)}.")
-    command = ["ssh", "-o", f"UserKnownHostsFile={directory / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes"]
-    command += ["-i", str(directory / "keys" / "pgssi"), f"{user}@{lab.model.hosts[host].address}", *context.args]
-    os.execvp("ssh", command)
+    pinned = (f"-oUserKnownHostsFile={directory / 'known_hosts'}", "-oStrictHostKeyChecking=yes")
+    address = f"{user}@{lab.model.hosts[host].address}"
+    os.execvp("ssh", ["ssh", *pinned, "-i", str(directory / "keys" / "pgssi"), address, *context.args])
 
 
 _STATES = {"running": "en marche", "absent": "absent", "exited": "arrêté"}

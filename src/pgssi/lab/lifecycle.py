@@ -24,9 +24,10 @@ FINGERPRINT = ROOT / "lab" / "fingerprint.sh"
 
 
 class Lab:
-    """The containers of one inventory. Its prefix and its addresses come from there: two inventories, two labs."""
+    """The containers of one inventory, which gives their prefix and addresses: two inventories, two labs."""
 
     def __init__(self, model: LabModel, directory: Path, say: Callable[[str], None]) -> None:
+        """Keep keys and host keys in ``directory``; ``say`` receives a line for each step."""
         self.model = model
         self.directory = directory
         self._say = say
@@ -50,7 +51,7 @@ class Lab:
         return tuple(self._order)
 
     def up(self, *names: str) -> None:
-        """Bring these hosts up (all without names), the gateway included; hosts that are up are left alone."""
+        """Bring these hosts and the gateway up (all without names); hosts that are up are left alone."""
         chosen = self._chosen(names)
         with self._locked():
             images = {image: self._image(image) for image in {host.image for host in chosen}}
@@ -88,21 +89,21 @@ class Lab:
     def status(self) -> dict[str, str]:
         """Return for every host: ``running``, ``absent``, or podman's own word for its state."""
         present = containers(self.model.prefix)
-        return {
-            name: str(present.get(self.model.container(name), {}).get("State", "absent")) for name in self.hosts
-        }
+        containers_of = {name: present.get(self.model.container(name), {}) for name in self.hosts}
+        return {name: str(container.get("State", "absent")) for name, container in containers_of.items()}
 
     def fingerprint(self, *names: str) -> dict[str, str]:
         """Return per host a digest of its files: content, owner, mode; logs and run-time state left out."""
-        chosen = self._chosen(names, gateway=False)
+        chosen = [host.name for host in self._chosen(names, gateway=False)]
         with ThreadPoolExecutor(2) as pool:
-            digests = pool.map(lambda host: inside(self.model.container(host.name), FINGERPRINT).strip(), chosen)
-            return {host.name: digest for host, digest in zip(chosen, digests, strict=True)}
+            digests = pool.map(lambda name: inside(self.model.container(name), FINGERPRINT), chosen)
+            return {name: digest.strip() for name, digest in zip(chosen, digests, strict=True)}
 
     def _chosen(self, names: Sequence[str], *, gateway: bool = True) -> list[LabHost]:
         unknown = sorted(set(names) - set(self.hosts))
         if unknown:
-            raise PgssiError(f"Hôte inconnu du laboratoire : {', '.join(unknown)}. Connus : {', '.join(self.hosts)}.")
+            known = ", ".join(self.hosts)
+            raise PgssiError(f"Hôte inconnu du laboratoire : {', '.join(unknown)}. Connus : {known}.")
         return [
             host
             for host in self.model.hosts.values()
@@ -135,7 +136,8 @@ class Lab:
             if subnets:
                 podman("network", "rm", "--force", name)
             podman(
-                *("network", "create", "--internal", "--disable-dns", "--label", f"pgssi.lab={self.model.prefix}"),
+                *("network", "create", "--internal", "--disable-dns"),
+                *("--label", f"pgssi.lab={self.model.prefix}"),
                 *("--subnet", str(zone.v4), "--gateway", zone.address4(1)),
                 *("--ipv6", "--subnet", str(zone.v6), "--gateway", zone.address6(1)),
                 name,
@@ -163,7 +165,8 @@ class Lab:
         name = self.model.container(host.name)
         started = time.monotonic()
         if not ready:
-            identity = podman("run", "--detach", *self.model.run_options(host), host.image, "/sbin/init").strip()
+            options = self.model.run_options(host)
+            identity = podman("run", "--detach", *options, host.image, "/sbin/init").strip()
             _booted(name)
             seed(host, name, self.directory)
         if host.gateway is not None:
@@ -175,13 +178,12 @@ class Lab:
             marker = self._marker(host)
             marker.parent.mkdir(exist_ok=True)
             marker.write_text(f"{identity} {self.model.digest(host, image)} {steps(host).digest}", "utf-8")
-            self._say(f"{host.name} prêt en {time.monotonic() - started:.0f} s : {host.address}, {host.image}")
+            seconds = time.monotonic() - started
+            self._say(f"{host.name} prêt en {seconds:.0f} s : {host.address}, {host.image}")
 
     def _pin(self, chosen: Sequence[LabHost]) -> None:
-        keys = {
-            host.address: inside(self.model.container(host.name), "cat /etc/ssh/ssh_host_*_key.pub").splitlines()
-            for host in chosen
-        }
+        read = "cat /etc/ssh/ssh_host_*_key.pub"
+        keys = {host.address: inside(self.model.container(host.name), read).splitlines() for host in chosen}
         pin(self.directory, keys)
 
 

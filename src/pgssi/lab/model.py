@@ -85,13 +85,13 @@ class LabModel:
 def lab_model(inventory: Inventory) -> LabModel:
     """Read ``lab_image``, ``lab_zones``, ``ansible_host``, ``site_zones`` and the optional ``lab_prefix``.
 
-    Raises InvalidInput: no host has a ``lab_image``, an unknown zone, an address outside the first zone of its host.
+    Raises InvalidInput: no host has a ``lab_image``, an unknown zone, an address outside its first zone.
     """
     members = [host for host in inventory.hosts.values() if "lab_image" in host.variables]
     source = inventory.sources[0]
     if not members:
-        raise _invalid(source, "lab_image", "", "aucun hôte n'est décrit comme hôte de laboratoire",
-                       "Donner lab_image et lab_zones aux hôtes, comme inventories/demo/hosts.yml.")  # fmt: skip
+        raise _invalid(source, "lab_image", "", "aucun hôte de laboratoire",
+                       "Donner lab_image et lab_zones : voir inventories/demo/hosts.yml.")  # fmt: skip
     zones = _zones(members[0].variables["site_zones"])
     places = {host.name: _place(host, zones, source) for host in members}
     gateway = next((place[1] for place in places.values() if len(place[0]) > 1), None)

@@ -47,11 +47,14 @@ def inside(container: str, script: str | Path, *, timeout: float = 300) -> str:
 
 def containers(prefix: str) -> dict[str, dict[str, Any]]:
     """Return the containers of a lab by name: ``Id``, ``State`` (running, exited…), ``Labels``."""
-    listed = json.loads(podman("ps", "-a", "--filter", f"label=pgssi.lab={prefix}", "--format", "json") or "[]")
-    return {container["Names"][0]: container for container in listed or ()}
+    return {container["Names"][0]: container for container in _listed(prefix, "ps", "-a")}
 
 
 def networks(prefix: str) -> dict[str, dict[str, Any]]:
     """Return the networks of a lab by name, as podman describes them."""
-    listed = json.loads(podman("network", "ls", "--filter", f"label=pgssi.lab={prefix}", "--format", "json") or "[]")
-    return {network["name"]: network for network in listed or ()}
+    return {network["name"]: network for network in _listed(prefix, "network", "ls")}
+
+
+def _listed(prefix: str, *command: str) -> list[dict[str, Any]]:
+    shown = podman(*command, "--filter", f"label=pgssi.lab={prefix}", "--format", "json")
+    return json.loads(shown or "[]") or []  # podman 4 prints nothing, or null, for none

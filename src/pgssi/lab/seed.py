@@ -46,7 +46,7 @@ def seed(host: LabHost, container: str, directory: Path) -> None:
             inside(container, file)
         elif file.suffix == ".sql":
             podman(
-                *("exec", "-i", container, "runuser", "-u", "postgres", "--", "psql", "--quiet", "--no-psqlrc"),
-                *("--set", "ON_ERROR_STOP=1", "--dbname", file.stem.split("-", 1)[-1]),
+                *("exec", "-i", container, "runuser", "-u", "postgres", "--", "psql"),
+                *("-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", file.stem.split("-", 1)[-1]),
                 stdin=file.read_bytes(),
             )
