@@ -139,9 +139,9 @@ def _settled(raw: Mapping[str, Any], host: Mapping[str, Any], as_of: date) -> Fi
         verdict="non_verifie" if verdict == "atteste" else verdict,  # a person cannot attest a host rule
         raw=raw.get("raw") or "",
         cause=cause,
-        message=raw.get("message") or "",
+        message="" if cause == "unreachable" else raw.get("message") or "",
         requirements=tuple(raw["requirements"]),
-        observed=tuple(raw["observed"]),
+        observed=() if cause == "unreachable" else tuple(raw["observed"]),
         tests=tuple(raw["tests"]),
         waiver=waiver,
     )

@@ -14,7 +14,7 @@ from pgssi.scoring import GuideScore, Level, Tally
 
 # Drawn from the centre outwards; what is left of a ring is what was found non-conforming.
 BANDS = ("conforme", "derogation", "non_verifie", "non_conforme")
-SIZE, RADIUS, HOLE = 420.0, 150.0, 18.0
+RADIUS, HOLE = 150.0, 18.0
 
 
 def stairs(level: Level | None, target: int, captions: Mapping[int, Markup]) -> Markup:
@@ -52,9 +52,9 @@ def stairs(level: Level | None, target: int, captions: Mapping[int, Markup]) -> 
         if palier == target:
             parts.append(
                 Markup(
-                    '<g class="flag" transform="translate({} {})"><path d="M0 0V-34M0-34h44l-7 8 7 8H0"/>'
+                    '<g class="flag" transform="translate({} {})"><path d="M0 0V-34M0-34h52l-7 8 7 8H0"/>'
                     '<text x="5" y="-21">{}</text></g>'
-                ).format(x + 96, top, svg_both(("cible", "target")))
+                ).format(x + 80, top, svg_both(("cible", "target")))
             )
     label = escape(
         "Paliers : " + ", ".join(f"{p} {'atteint' if p <= proven else 'non atteint'}" for p in PALIERS)
@@ -80,10 +80,10 @@ def radar(guides: Mapping[str, GuideScore], names: Mapping[str, Pair]) -> Markup
         radius = HOLE + width * palier
         parts.append(Markup('<circle class="ring" r="{:.1f}"/>').format(radius))
         parts.append(Markup('<text class="ringname" y="{:.1f}">P{}</text>').format(-radius + 11, palier))
-    half = SIZE / 2
+    side, top = RADIUS + 128, RADIUS + (8 if count <= 2 else 46)
     return Markup(
         '<svg class="radar" viewBox="{:.0f} {:.0f} {:.0f} {:.0f}" aria-hidden="true">{}</svg>'
-    ).format(-half - 70, -half + 15, SIZE + 140, SIZE - 30, Markup("").join(parts))
+    ).format(-side, -top, 2 * side, 2 * top, Markup("").join(parts))
 
 
 def _ring(tally: Tally, palier: int, start: float, end: float) -> Iterator[Markup]:
@@ -93,7 +93,7 @@ def _ring(tally: Tally, palier: int, start: float, end: float) -> Iterator[Marku
         yield Markup('<path class="band empty" d="{}"/>').format(_sector(inner, inner + width, start, end))
         return
     for verdict in BANDS:
-        outer = inner + width * tally[verdict] / tally.applicable * 1.0
+        outer = inner + width * tally[verdict] / tally.applicable
         if tally[verdict]:
             yield Markup('<path class="band b-{}" d="{}"/>').format(
                 verdict, _sector(inner, outer, start, end)

@@ -1,0 +1,101 @@
+"""``pgssi report``: pages, comparison and gap list out of results that ``pgssi verify`` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pgssi.catalogue import Catalogue, load_catalogue
+from pgssi.report import load_results, write
+from pgssi.report.compare import write_comparison
+from pgssi.report.words import CAUSES, VERDICT_NAMES, clean, shorten, subject
+from pgssi.scoring import Cell, Finding, Level, score
+
+app = typer.Typer(help="Rapport HTML, comparaison et liste des écarts.", no_args_is_help=True)
+
+Results = Annotated[Path, typer.Argument(metavar="RESULTS.json", help="Résultats écrits par pgssi verify.")]
+STYLES = {"non_conforme": "red", "non_verifie": "magenta"}
+
+
+@app.command()
+def html(
+    results: Results,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Répertoire ; par défaut celui des résultats.")
+    ] = None,
+) -> None:
+    """Écrit report.html et junit.xml."""
+    typer.echo(str(write(load_results(results), output or results.parent)))
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="AVANT.json", help="Résultats de départ.")],
+    after: Annotated[Path, typer.Argument(metavar="APRES.json", help="Résultats d'arrivée.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Page HTML à écrire.")],
+) -> None:
+    """Écrit une page qui montre les deux rapports côte à côte et ce qui a changé."""
+    typer.echo(str(write_comparison(before, after, output)))
+
+
+@app.command()
+def gaps(results: Results) -> None:
+    """Affiche ce qui sépare chaque hôte et chaque guide de son palier suivant."""
+    document, catalogue = load_results(results), load_catalogue()
+    judged = score(document, catalogue)
+    console = Console(highlight=False)
+    if document["catalogue"]["digest"] != catalogue.digest:
+        console.print(
+            "Ces résultats viennent d'un autre catalogue que celui de cette version.", style="yellow"
+        )
+    for (host, guide), cell in judged.cells.items():
+        if cell.gaps:
+            console.print(_group(host, guide, cell, catalogue))
+    towards = judged.towards_target
+    console.print(
+        f"Site : palier {_reached(judged.site)}, cible {judged.target}. Vérifications pour la cible : "
+        f"{towards['conforme']} conformes, {towards['derogation']} sous dérogation, "
+        f"{towards['non_conforme']} non conformes, {towards['non_verifie']} non vérifiées, "
+        f"sur {towards.total}."
+    )
+
+
+def _group(host: str, guide: str, cell: Cell, catalogue: Catalogue) -> Table:
+    """Return the gaps of one guide on one host as a table that stays readable on 80 columns."""
+    heading = f"{host} · {subject(guide)[0]} : palier {_reached(cell.level)} → {_next(cell)}"
+    table = Table(title=_plain(heading), title_justify="left", title_style="bold", box=None, expand=True)
+    table.add_column("Verdict", no_wrap=True)
+    table.add_column("Règle", ratio=2)
+    table.add_column("Observé", ratio=3)
+    for gap in cell.gaps:
+        rule = catalogue.rules.get(gap.rule)
+        table.add_row(
+            f"[{STYLES[gap.verdict]}]{VERDICT_NAMES[gap.verdict][0]}[/]",
+            _plain(rule.title["fr"] if rule else gap.rule),
+            _plain(_seen(gap)),
+        )
+    return table
+
+
+def _next(cell: Cell) -> int:
+    return (cell.level.proven if cell.level else 0) + 1
+
+
+def _reached(level: Level | None) -> str:
+    if level is None:
+        return "–"
+    return "non établi" if level.reached is None else str(level.reached)
+
+
+def _seen(gap: Finding) -> str:
+    cause = CAUSES[gap.cause][0] if gap.cause else ""
+    return " ; ".join(part for part in (cause, gap.message, *gap.observed) if part)
+
+
+def _plain(text: str) -> str:
+    """Return a text that the terminal shows as it is, without colours or control codes of its own."""
+    return clean(shorten(text)).replace("[", r"\[")
