@@ -61,10 +61,10 @@ def test_named_commands_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_named_rules_exist(page: Path) -> None:
-    """A rule that a page shows with `pgssi catalogue show` exists."""
+    """A rule or article that a page names in a command or an example exists."""
     catalogue = load_catalogue()
     for span in code(page):
-        for name in re.findall(r"catalogue show ([a-z0-9.-]+)", span):
+        for name in re.findall(r"(?:catalogue show|\brule:) ([a-z0-9][a-z0-9.-]+)", span):
             assert name in {**catalogue.rules, **catalogue.requirements}, name
 
 

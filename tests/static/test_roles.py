@@ -44,7 +44,7 @@ def test_options_are_typed_described_and_prefixed(role: str) -> None:
 @pytest.mark.parametrize("role", NAMES)
 def test_internal_variables_stay_in_vars(role: str) -> None:
     """Variables of vars/ are internal: their names begin with two underscores."""
-    for path in sorted((ROLES / role / "vars").glob("*.yml")):
+    for path in sorted((ROLES / role / "vars").glob("**/*.yml")):
         for name in load(path):
             assert name.startswith(f"__{role}_"), f"{path.name}: {name}"
 

@@ -87,8 +87,9 @@ def _words(error: ValidationError) -> tuple[str, str]:
             return f"key {', '.join(missing)} is missing", "Add it."
         case "additionalProperties":
             allowed = list(schema["properties"])
-            unknown = [key for key in value if key not in allowed]
-            return f"unknown key {', '.join(unknown)}", _nearest(unknown[0], allowed)
+            unknown = [str(key) for key in value if key not in allowed]
+            quoted = " Put quotes around a text that holds a comma." if " " in unknown[0] else ""
+            return f"unknown key {', '.join(unknown)}", _nearest(unknown[0], allowed) + quoted
         case "enum":
             return "is not an accepted value", _nearest(str(value), [str(item) for item in wanted])
         case "minLength" | "minItems":

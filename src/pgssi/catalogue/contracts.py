@@ -97,7 +97,7 @@ def rules_elsewhere(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
 
 def evidence_nobody_writes(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
     """Return the kinds of evidence that cover an article and that no playbook, role or plugin writes."""
-    writers = _files(root, ("playbooks/**/*.yml", "roles/*/tasks/*.yml", "plugins/**/*.py"))
+    writers = _files(root, ("playbooks/**/*.yml", "roles/*/tasks/**/*.yml", "plugins/**/*.py"))
     written = {kind for path in writers for kind in _KIND.findall(path.read_text("utf-8"))}
     kinds = {kind for item in catalogue.requirements.values() for kind in item.evidence}
     return [f"evidence {kind}: nothing writes it" for kind in sorted(kinds - written)]

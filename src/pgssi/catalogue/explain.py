@@ -77,7 +77,7 @@ def settings(root: Path = ROOT) -> tuple[Setting, ...]:
             guidance=raw.get("guidance"),
         )
         for part in ("vars", "defaults")
-        for path in sorted(root.glob(f"roles/*/{part}/*.yml"))
+        for path in sorted(root.glob(f"roles/*/{part}/**/*.yml"))
         for raw in _mappings(yaml.safe_load(path.read_text("utf-8")))
         if isinstance(raw.get("rule"), str)
     )
@@ -95,7 +95,7 @@ def mentions(rule: str, root: Path = ROOT) -> tuple[Mention, ...]:
     found = []
     for path in sources(root):
         text = path.read_text("utf-8")
-        if rule not in text or path.parent.name in ("vars", "defaults"):
+        if rule not in text or not {"vars", "defaults"}.isdisjoint(path.relative_to(root).parts):
             continue
         lines = text.splitlines()
         for number, line in enumerate(lines, 1):
