@@ -38,9 +38,12 @@ class Facts:
             raise known
         return known
 
-    def forget(self, key: str) -> None:
-        """Ask again next time: for a test that changed what this key tells."""
-        self._known.pop(key, None)
+    def forget(self, key: str | None = None) -> None:
+        """Ask again next time, for this key or for all: for whoever changed what they tell."""
+        if key is None:
+            self._known.clear()
+        else:
+            self._known.pop(key, None)
 
     def sshd(self, **connection: str) -> dict[str, str]:
         """Return ``sshd -T`` by lower-case keyword; repeated keywords are joined by spaces.

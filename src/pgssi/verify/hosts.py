@@ -50,6 +50,11 @@ class Hosts:
             raise Unreachable(known.fault)
         return known
 
+    def forget(self) -> None:
+        """Ask every host again for its effective state: for whoever changed a host under way."""
+        for opened in self._opened.values():
+            opened.facts.forget()
+
     def close(self) -> None:
         """Close every channel."""
         for opened in self._opened.values():

@@ -1,0 +1,31 @@
+"""The lab that the end-to-end tests share, and the order in which their story is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pgssi.lab.lifecycle import Lab
+
+from .support import INVENTORY
+
+# Each file starts from the state in which the one before leaves the lab; bare hosts come first.
+ORDER = ("test_walk", "test_breaks", "test_collection")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The demo hospital on its first day; it is taken down at the end."""
+    hospital = Lab.load([str(INVENTORY)])
+    hospital.reset()
+    yield hospital
+    hospital.down()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = [Path(item.path).stem for item in items]
+    last = len(ORDER)
+    rank = {name: ORDER.index(name) if name in ORDER else last for name in names}
+    items.sort(key=lambda item: rank[Path(item.path).stem])

@@ -1,0 +1,94 @@
+"""Every automated rule of the catalogue proves that it can fail, on Debian 12 and on Debian 13."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pgssi.catalogue import load_catalogue
+from pgssi.inventory import load_inventory
+from pgssi.paths import BREAKS, COMPLIANCE, ROOT
+
+from .support import INVENTORY, play, verify
+
+PALIER = ("-e", "site_palier=3")
+BATCHES = 4
+
+
+def _targets(groups: tuple[str, ...] | list[str], wanted: str | None) -> Iterator[str]:
+    """Yield, for one break, the first host of each Debian release among those that carry the rule."""
+    inventory = load_inventory([str(INVENTORY)])
+    releases = set()
+    for name in sorted(inventory.hosts):
+        host = inventory.hosts[name]
+        here = {"all", name, *host.groups}
+        if here.isdisjoint(groups) or (wanted and wanted not in here):
+            continue
+        if (release := host.variables["lab_image"]) not in releases:
+            releases.add(release)
+            yield name
+
+
+def _breaks() -> list[dict[str, str]]:
+    rules = load_catalogue().rules
+    return [
+        {"rule": raw["rule"], "host": host, "shell": raw["shell"]}
+        for path in sorted(BREAKS.glob("*.yml"))
+        for raw in yaml.safe_load(path.read_text("utf-8"))["breaks"]
+        for host in _targets(rules[raw["rule"]].groups, raw.get("host"))
+    ]
+
+
+def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[Mapping[str, Any]]:
+    plan, outcomes = directory / f"{host}.breaks.json", directory / f"{host}.outcomes.json"
+    plan.write_text(json.dumps(breaks), "utf-8")
+    outcomes.write_text("[]", "utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(COMPLIANCE), "-p", "pgssi.verify.plugin", "-p", "saboteur",
+         "--inventory", str(INVENTORY), "--limit", host, "--extra-vars", "site_palier=3", "--acting",
+         "--breaks", str(plan), "--outcomes", str(outcomes)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{BREAKS}:{os.environ.get('PYTHONPATH', '')}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    found: list[Mapping[str, Any]] = json.loads(outcomes.read_text("utf-8"))
+    assert len(found) == len(breaks), f"the run stopped half-way:\n{run.stdout[-4000:]}{run.stderr[-2000:]}"
+    return found
+
+
+def test_every_rule_turns_red_on_its_break_and_green_after_the_role(lab: Any, tmp_path: Path) -> None:
+    """Green after the role, red after its break, green after the role ran once more, nothing changed after that."""
+    play("site", *PALIER).succeeded()
+    todo, seen = _breaks(), []
+    assert todo
+    for batch in range(BATCHES):
+        by_host: dict[str, list[dict[str, str]]] = {}
+        for sabotage in todo:
+            by_host.setdefault(sabotage["host"], []).append(sabotage)
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = [o for found in pool.map(lambda pair: _sabotage(*pair, tmp_path), by_host.items()) for o in found]
+        waiting = {(o["rule"], o["host"]) for o in outcomes if o["before"] != "conforme"}
+        seen += [o for o in outcomes if o["before"] == "conforme"]
+        play("site", *PALIER).succeeded()
+        results = verify(tmp_path / f"batch{batch}", *PALIER)
+        red = [f"{v['host']} {v['rule']} {v['verdict']}: {v['message']}" for v in results["verdicts"]
+               if v["verdict"] in ("non_conforme", "non_verifie")]
+        assert red == [], "still red after the role ran once more"
+        assert play("site", *PALIER).succeeded().changed() == set()
+        if not waiting:
+            break
+        todo = [s for s in todo if (s["rule"], s["host"]) in waiting]
+    assert waiting == set(), f"never green before their break: {sorted(waiting)}"
+    assert [o for o in seen if o["after"] != "non_conforme"] == []

@@ -1,0 +1,50 @@
+"""The demo hospital goes from palier 0 to 3, and each report says so, on Debian 12 and Debian 13."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgssi.catalogue import load_catalogue
+from pgssi.scoring import score
+
+from .support import play, verify
+
+
+def _not_conform(results: Mapping[str, Any], palier: int) -> list[str]:
+    return [
+        f"{v['host']} {v['rule']} {v['verdict']}: {v['message']}"
+        for v in results["verdicts"]
+        if v["palier"] <= palier and v["verdict"] in ("non_conforme", "non_verifie")
+    ]
+
+
+def test_untouched_hosts_are_at_palier_0_and_stay_untouched(lab: Any, tmp_path: Path) -> None:
+    """The audit of hosts that no role ever touched finds palier 0 and changes nothing on them."""
+    before = lab.fingerprint()
+    results = verify(tmp_path, "--no-acting")
+    assert score(results, load_catalogue()).site.palier == 0
+    assert lab.fingerprint() == before
+
+
+def test_check_mode_on_untouched_hosts_announces_what_the_run_does(lab: Any) -> None:
+    """--check --diff does not fail on bare hosts, and the first real run changes exactly what it announced."""
+    announced = play("site", "--check", "--diff", "-e", "site_palier=1").succeeded().changed()
+    done = play("site", "-e", "site_palier=1").succeeded().changed()
+    assert announced == done
+
+
+@pytest.mark.parametrize("palier", [1, 2, 3])
+def test_each_palier_is_reached_and_then_nothing_changes(lab: Any, tmp_path: Path, palier: int) -> None:
+    """After the run the report says this palier, no more and no less; the next run changes nothing."""
+    play("site", "-e", f"site_palier={palier}").succeeded()
+    results = verify(tmp_path, "-e", f"site_palier={palier}")
+    assert _not_conform(results, palier) == []
+    scores = score(results, load_catalogue())
+    assert scores.site.palier == palier
+    assert {host.palier for host in scores.hosts} == {palier}
+    again = play("site", "-e", f"site_palier={palier}").succeeded()
+    assert again.changed() == set()
