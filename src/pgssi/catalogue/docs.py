@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pgssi.catalogue import CLASSES, Catalogue, Requirement, Rule
 from pgssi.catalogue.covers import cover
-from pgssi.catalogue.words import LANGS, REFERENCES, say, theme
+from pgssi.catalogue.words import LANGS, references, say, theme
 from pgssi.paths import ROOT
 
 
@@ -66,7 +66,7 @@ def _row(label: str, items: list[Requirement], catalogue: Catalogue) -> str:
 
 def _rule(rule: Rule, lang: str) -> Iterator[str]:
     refs = [f"PSSI {', '.join(rule.requirements)}"]
-    refs += [f"{REFERENCES[name]} {', '.join(ids)}" for name, ids in rule.refs.items()]
+    refs += references(rule.refs, lang)
     guidance = f" · {say('guidance', lang)} `{rule.guidance[0]}`" if len(rule.guidance) == 1 else ""
     yield f"### `{rule.id}`"
     yield ""

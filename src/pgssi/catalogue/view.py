@@ -13,7 +13,7 @@ from rich.text import Text
 from pgssi.catalogue import CLASSES, PALIERS, Catalogue, Requirement, Rule
 from pgssi.catalogue.covers import Cover, cover
 from pgssi.catalogue.explain import breaks, mentions, proofs, settings
-from pgssi.catalogue.words import REFERENCES, counted, say, theme
+from pgssi.catalogue.words import counted, references, say, theme
 from pgssi.paths import ROOT
 
 _COLOURS = {"automated": "green", "assisted": "yellow", "organisational": "cyan"}
@@ -111,7 +111,7 @@ def _sources(rule: Rule, catalogue: Catalogue, lang: str) -> list[str]:
     lines = [
         f"PSSI {i}  [dim]{escape(catalogue.requirements[i].title[lang])}[/dim]" for i in rule.requirements
     ]
-    refs = [f"{REFERENCES[name]} {', '.join(ids)}" for name, ids in rule.refs.items()]
+    refs = references(rule.refs, lang)
     return lines + ([" · ".join(refs)] if refs else [])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 LANGS = ("fr", "en")
 
@@ -81,15 +81,15 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
 }  # fmt: skip
 
-REFERENCES: Mapping[str, str] = {
-    "bp028": "ANSSI BP-028",
-    "hygiene": "ANSSI hygiène",
-    "care": "CaRE",
-    "hds": "HDS",
-    "ssh": "ANSSI OpenSSH",
-    "admin": "ANSSI administration",
-    "log": "ANSSI journalisation",
-    "tls": "ANSSI TLS",
+REFERENCES: Mapping[str, tuple[str, str]] = {  # texts that a rule's refs cite
+    "bp028": ("ANSSI BP-028", "ANSSI BP-028"),
+    "hygiene": ("Guide d'hygiène ANSSI, mesure", "ANSSI hygiene guide, measure"),
+    "care": ("CaRE", "CaRE"),
+    "hds": ("HDS", "HDS"),
+    "ssh": ("Guide OpenSSH ANSSI", "ANSSI OpenSSH guide"),
+    "admin": ("Guide d'administration sécurisée ANSSI", "ANSSI secure administration guide"),
+    "log": ("Guide de journalisation ANSSI", "ANSSI logging guide"),
+    "tls": ("Guide TLS ANSSI", "ANSSI TLS guide"),
 }
 
 SUBJECTS: Mapping[str, tuple[str, str]] = {  # guides and themes of requirements
@@ -116,6 +116,11 @@ SUBJECTS: Mapping[str, tuple[str, str]] = {  # guides and themes of requirements
     "wifi": ("Wi-Fi", "Wi-Fi"),
     "workstation_mobile": ("Postes et mobilité", "Workstations and mobility"),
 }
+
+
+def references(refs: Mapping[str, Sequence[str]], lang: str) -> list[str]:
+    """Return ``ANSSI BP-028 R31, R32`` for each text that a rule cites."""
+    return [f"{REFERENCES[name][LANGS.index(lang)]} {', '.join(ids)}" for name, ids in refs.items()]
 
 
 def say(key: str, lang: str, **values: object) -> str:

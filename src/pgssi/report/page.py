@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from pgssi.catalogue import PALIERS
+from pgssi.catalogue.words import REFERENCES
 from pgssi.findings import VERDICTS, day
 from pgssi.report import figures, words
 
@@ -70,9 +71,7 @@ def _source(environment: jinja2.Environment, name: str) -> str:
 def _references(refs: Mapping[str, tuple[str, ...]]) -> Markup:
     """Return the other texts that demand a rule: ``ANSSI BP-028 R31, R33 · HDS EXI 05B``."""
     return Markup(" · ").join(
-        Markup("{} {}").format(
-            words.both(*words.SOURCES.get(name, (name, name))), words.clean(", ".join(ids))
-        )
+        Markup("{} {}").format(words.both(*REFERENCES.get(name, (name, name))), words.clean(", ".join(ids)))
         for name, ids in refs.items()
     )
 

@@ -25,12 +25,6 @@ CLASS_NAMES: Mapping[str, Pair] = {
     "assisted": ("assistée", "assisted"),
     "organisational": ("organisationnelle", "organisational"),
 }
-SOURCES: Mapping[str, Pair] = {
-    "bp028": ("ANSSI BP-028", "ANSSI BP-028"),
-    "hygiene": ("Guide d'hygiène ANSSI, mesure", "ANSSI hygiene guide, measure"),
-    "care": ("CaRE", "CaRE"),
-    "hds": ("HDS", "HDS"),
-}
 CAUSES: Mapping[str, Pair] = {  # why something was not verified
     "": ("Le test n'a pas pu conclure", "The test could not conclude"),
     "unreachable": ("Hôte injoignable", "Host unreachable"),
