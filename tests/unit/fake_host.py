@@ -1,4 +1,4 @@
-"""A host without a network: an `ssh` that runs its remote command here, and a Python that believes it is root."""
+"""A host without a network: an `ssh` that runs its command here, and a Python that believes it is root."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def channel(folder: Path, argv: tuple[str, ...] = ("/bin/sh", "-c"), **options: 
 
 
 def with_sudo(folder: Path, password: str | None) -> tuple[Channel, Path]:
-    """Return a channel that must go through a sudo asking for « bon mot », and the file of what it was told."""
+    """Return a channel that must go through a sudo asking for « bon mot », and the file of what it heard."""
     tools, asked = folder / "bin", folder / "asked"
     tools.mkdir()
     script(tools / "sudo", SUDO)

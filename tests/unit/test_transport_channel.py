@@ -11,7 +11,7 @@ from pathlib import Path
 import fake_host
 import pytest
 
-from pgssi.transport import Channel, CommandTimeout, ConnectionLost, OutputTooLarge, Unreachable, channel
+from pgssi.transport import Channel, CommandTimeout, ConnectionLost, OutputTooLarge, channel
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_daemon_does_not_hold_the_channel(line: Channel) -> None:
 
 def test_hanging_command(line: Channel) -> None:
     """A command that outlives its timeout is killed with its children, and the channel goes on."""
-    with pytest.raises(CommandTimeout, match="après 0.5 s"):
+    with pytest.raises(CommandTimeout, match=r"après 0\.5 s"):
         line.run("sleep 31.75 & echo partial; sleep 31.75", timeout=0.5)
     assert gone("31.75")
     assert line.run("echo after").stdout == b"after\n"

@@ -14,7 +14,7 @@ from pgssi.errors import InvalidInput, Problem
 # First given wins in ssh: these stand before the site's own arguments. No shared master connection, so that
 # the fate of a channel is its own and a new session really is a new one.
 OURS = ("-T", "-o", "ControlMaster=no", "-o", "ControlPath=none")
-NAMES = re.compile(r"ansible_(host|port|user|password|private_key|ssh)")
+NAMES = re.compile(r"inventory_hostname$|ansible_(host|port|user|password|private_key|ssh)")
 DEFAULTS = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 
 

@@ -77,6 +77,9 @@ class Collector:
             return
         if session.config.getoption("collectonly", False):
             return
+        if self.collection_errors:  # under xdist pytest goes on with the rest: half a verification misleads
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+            return
         self._states.update(session.config.stash[HOSTS].states())
         self.results = self.build()
         session.exitstatus = (
