@@ -110,8 +110,8 @@ def fingerprint(key: str) -> str:
 def _entry(site: Mapping[str, Any], table: str, name: str, key: str) -> Mapping[str, Any]:
     known: Mapping[str, Mapping[str, Any]] = site.get(table) or {}
     if name not in known:
-        remedy = f"Use one of {', '.join(sorted(known)) or 'none declared'}, or declare it in {table}."
-        raise InvalidInput([Problem(FILE, key, name, f"is not in {table}", remedy)])
+        remedy = f"Choisir parmi {', '.join(sorted(known)) or '(rien)'}, ou la déclarer dans {table}."
+        raise InvalidInput([Problem(FILE, key, name, f"n'est pas dans {table}", remedy)])
     return known[name]
 
 
@@ -120,7 +120,7 @@ def _date(raw: Mapping[str, Any], field: str, key: str) -> date | None:
         return as_date(raw.get(field))
     except ValueError as error:
         raise InvalidInput(
-            [Problem(FILE, f"{key}.{field}", raw[field], "is not a date", "Write it YYYY-MM-DD.")]
+            [Problem(FILE, f"{key}.{field}", raw[field], "n'est pas une date", "L'écrire AAAA-MM-JJ.")]
         ) from error
 
 
@@ -134,6 +134,11 @@ def _function_profiles(
             yield function, profile
 
 
+def presence(person: Mapping[str, Any], key: str) -> tuple[date | None, date | None]:
+    """Return the first and last day of an entry of site_people, None when open; key names it in errors."""
+    return _date(person, "starts", key), _date(person, "leaves", key)
+
+
 def person_grants(site: Mapping[str, Any], person_id: str) -> tuple[Grant, ...]:
     """Return every profile a person has, had or will have, by function and by replacement.
 
@@ -145,16 +150,16 @@ def person_grants(site: Mapping[str, Any], person_id: str) -> tuple[Grant, ...]:
         person["id"]: (f"site_people[{i}]", person) for i, person in enumerate(site.get("site_people") or ())
     }
     key, person = people[person_id]
-    starts, leaves = _date(person, "starts", key), _date(person, "leaves", key)
+    starts, leaves = presence(person, key)
     grants = [Grant(p, f"function:{f}", starts, leaves) for f, p in _function_profiles(site, person, key)]
     for index, raw in enumerate(site.get("site_replacements") or ()):
         if raw["person"] != person_id:
             continue
         where = f"site_replacements[{index}]"
         if raw["replaces"] not in people:
-            remedy = "Write the id of a person of site_people."
+            remedy = "Écrire l'id d'une personne de site_people."
             raise InvalidInput(
-                [Problem(FILE, f"{where}.replaces", raw["replaces"], "is nobody's id", remedy)]
+                [Problem(FILE, f"{where}.replaces", raw["replaces"], "n'est l'id de personne", remedy)]
             )
         other_key, other = people[raw["replaces"]]
         profiles = raw.get("profiles") or [p for _, p in _function_profiles(site, other, other_key)]
@@ -168,7 +173,7 @@ def person_grants(site: Mapping[str, Any], person_id: str) -> tuple[Grant, ...]:
 
 
 def _reason(grants: Sequence[Grant], person: Mapping[str, Any], on: date, key: str) -> Reason:
-    starts, leaves = _date(person, "starts", key), _date(person, "leaves", key)
+    starts, leaves = presence(person, key)
     if leaves and on > leaves:
         return "left"
     if starts and on < starts:
@@ -179,11 +184,12 @@ def _reason(grants: Sequence[Grant], person: Mapping[str, Any], on: date, key: s
     return "replacement_not_started" if grants else "no_profile"
 
 
-def _sudo(profile: Mapping[str, Any]) -> Iterator[SudoRule]:
-    for raw in profile.get("sudo") or ():
-        yield SudoRule(
-            str(raw.get("run_as", "root")), tuple(raw["commands"]), bool(raw.get("password", True))
-        )
+def profile_sudo(profile: Mapping[str, Any]) -> tuple[SudoRule, ...]:
+    """Return the sudo rules of one entry of site_profiles: {run_as: root, commands, password: true}."""
+    return tuple(
+        SudoRule(str(raw.get("run_as", "root")), tuple(raw["commands"]), bool(raw.get("password", True)))
+        for raw in profile.get("sudo") or ()
+    )
 
 
 def _person_accounts(
@@ -207,7 +213,7 @@ def _person_accounts(
         yield replace(
             account,
             groups=tuple(sorted({g for n in names for g in profiles[n].get("groups") or ()})),
-            sudo=tuple(sorted({rule for n in names for rule in _sudo(profiles[n])})),
+            sudo=tuple(sorted({rule for n in names for rule in profile_sudo(profiles[n])})),
             keys=tuple(str(k).strip() for k in raw.get("keys") or ()),
             profiles=names,
             last_day=None if None in ends else max(e for e in ends if e),
@@ -249,7 +255,11 @@ def declared_accounts(
             raise InvalidInput(
                 [
                     Problem(
-                        FILE, "login", account.login, "is declared twice", "Give each account its own login."
+                        FILE,
+                        "login",
+                        account.login,
+                        "est déclaré deux fois",
+                        "Donner à chaque compte son propre login.",
                     )
                 ]
             )
