@@ -34,6 +34,7 @@ class Selection:
 
     def _keeps_rule(self, rule: Rule, catalogue: Catalogue) -> bool:
         articles = [catalogue.requirements[i] for i in rule.requirements if i in catalogue.requirements]
+        texts = (rule.title, rule.statement, rule.why)
         return (
             self.guide in (None, rule.guide)
             and self.palier in (None, rule.palier)
@@ -41,7 +42,7 @@ class Selection:
             and (self.class_ is None or any(a.class_ == self.class_ for a in articles))
             and (self.theme is None or any(a.theme == self.theme for a in articles))
             and (self.requirement is None or any(within(i, self.requirement) for i in rule.requirements))
-            and self._matches(rule.id, *rule.title.values(), *rule.statement.values(), *rule.requirements)
+            and self._matches(rule.id, *rule.requirements, *(t for part in texts for t in part.values()))
         )
 
     def _keeps_requirement(self, item: Requirement, catalogue: Catalogue) -> bool:
@@ -53,7 +54,7 @@ class Selection:
             and self.class_ in (None, item.class_)
             and self.theme in (None, item.theme)
             and (self.requirement is None or within(item.id, self.requirement))
-            and self._matches(item.id, *item.title.values(), item.theme)
+            and self._matches(item.id, *item.title.values(), item.theme, item.observable)
         )
 
     def _matches(self, *texts: str) -> bool:
