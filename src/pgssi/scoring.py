@@ -47,13 +47,20 @@ class Level:
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Level | None:
-        """Return the level that these findings show; None when no rule applies."""
+        """Return the level that these findings show; None when no rule applies.
+
+        A palier that demands nothing here is passed on the way up, but proves nothing by itself: below the
+        first accepted rule, proven is 0.
+        """
         kept = [finding for finding in findings if finding.verdict != "non_applicable"]
         if not kept:
             return None
-        unproven = min((f.palier for f in kept if not f.accepted), default=PALIERS[-1] + 1)
-        refuted = min((f.palier for f in kept if f.verdict == "non_conforme"), default=PALIERS[-1] + 1)
-        return cls(unproven - 1, refuted - 1)
+        beyond = PALIERS[-1] + 1
+        proven = min((f.palier for f in kept if not f.accepted), default=beyond) - 1
+        refuted = min((f.palier for f in kept if f.verdict == "non_conforme"), default=beyond)
+        if not any(f.accepted and f.palier <= proven for f in kept):
+            proven = 0
+        return cls(proven, refuted - 1)
 
     @classmethod
     def lowest(cls, levels: Iterable[Level | None]) -> Level | None:
@@ -66,10 +73,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Cell:
-    """One guide on one host. gaps: what keeps it from its next palier, worst first within a palier."""
+    """One guide on one host.
+
+    next: the palier that it lacks next, None when it lacks nothing; gaps: what it lacks there, worst first.
+    """
 
     level: Level | None
     tally: Tally
+    next: int | None
     gaps: tuple[Finding, ...]
 
 
@@ -120,15 +131,14 @@ def score(results: Mapping[str, Any], catalogue: Catalogue, today: date | None =
     findings = settle(results, catalogue, as_of)
     grouped: dict[tuple[str, str], list[Finding]] = {}
     guides: dict[str, list[Finding]] = {}
+    by_host: dict[str, list[Finding]] = {host["name"]: [] for host in results["hosts"]}
     for finding in findings:
+        by_host[finding.host].append(finding)
         grouped.setdefault((finding.host, finding.guide), []).append(finding)
         guides.setdefault(finding.guide, []).append(finding)
     cells = {key: _cell(group) for key, group in grouped.items()}
-    hosts = {
-        host["name"]: Level.lowest(cell.level for (name, _), cell in cells.items() if name == host["name"])
-        for host in results["hosts"]
-    }
-    guide_scores = {guide: _guide(cells, guide, group) for guide, group in sorted(guides.items())}
+    hosts = {name: Level.of(group) for name, group in by_host.items()}
+    guide_scores = {guide: _guide(group) for guide, group in sorted(guides.items())}
     site = Level.lowest(hosts.values())
     if limited_hosts(results):  # nothing is proven about the hosts that were left out
         site = site and replace(site, proven=0)
@@ -157,18 +167,18 @@ def limited_hosts(results: Mapping[str, Any]) -> str:
 
 
 def _cell(findings: Sequence[Finding]) -> Cell:
-    level = Level.of(findings)
-    following = (level.proven if level else 0) + 1
+    lacking = [finding for finding in findings if not finding.accepted]
+    following = min((finding.palier for finding in lacking), default=None)
     gaps = sorted(
-        (f for f in findings if not f.accepted and f.palier <= following),
-        key=lambda f: VERDICTS.index(f.verdict),
+        (finding for finding in lacking if finding.palier == following),
+        key=lambda finding: VERDICTS.index(finding.verdict),
     )
-    return Cell(level, Tally.of(finding.verdict for finding in findings), tuple(gaps))
+    return Cell(Level.of(findings), Tally.of(finding.verdict for finding in findings), following, tuple(gaps))
 
 
-def _guide(cells: Mapping[tuple[str, str], Cell], guide: str, findings: Sequence[Finding]) -> GuideScore:
+def _guide(findings: Sequence[Finding]) -> GuideScore:
     return GuideScore(
-        level=Level.lowest(cell.level for (_, name), cell in cells.items() if name == guide),
+        level=Level.of(findings),
         tally=Tally.of(finding.verdict for finding in findings),
         by_palier={n: Tally.of(f.verdict for f in findings if f.palier == n) for n in PALIERS},
     )

@@ -169,7 +169,13 @@ def test_two_verdicts_for_one_rule_give_the_worst() -> None:
 
 def test_host_level_is_the_lowest_of_its_guides() -> None:
     """A strong guide does not lift a weak one."""
-    catalogue = make_catalogue([make_rule("strong", "backup"), make_rule("weak", "access_rights", 2)])
+    catalogue = make_catalogue(
+        [
+            make_rule("strong", "backup"),
+            make_rule("base", "access_rights"),
+            make_rule("weak", "access_rights", 2),
+        ]
+    )
     results = make_results(
         catalogue, [make_host("h")], lambda _, r: "non_conforme" if r.id == "weak" else "conforme"
     )
@@ -185,6 +191,18 @@ def test_host_that_carries_no_rule_has_no_level() -> None:
     result = score(results, catalogue)
     assert result.hosts["w"] is None
     assert result.site == Level(3, 3)
+
+
+def test_palier_that_demands_nothing_is_passed_but_proves_nothing() -> None:
+    """A guide whose rules start at palier 2 does not hold its host at 0, nor show a palier unseen."""
+    catalogue = make_catalogue([make_rule("low", "access_rights"), make_rule("high", "backup", 2)])
+    results = make_results(
+        catalogue, [make_host("h")], lambda _, r: "conforme" if r.id == "low" else "non_conforme"
+    )
+    result = score(results, catalogue)
+    assert result.hosts["h"] == Level(1, 1)
+    assert result.cells["h", "backup"].level == Level(0, 1)
+    assert [gap.rule for gap in result.gaps()] == ["high"]
 
 
 def test_guide_without_any_applicable_rule_has_no_level() -> None:

@@ -16,13 +16,19 @@ from pgssi.scoring import score
 __all__ = ["check_results", "load_results", "write"]
 
 
-def write(results: Mapping[str, Any], directory: Path, catalogue: Catalogue | None = None) -> Path:
+def write(
+    results: Mapping[str, Any],
+    directory: Path,
+    catalogue: Catalogue | None = None,
+    source: str = "results.json",
+) -> Path:
     """Write ``report.html`` and ``junit.xml`` into ``directory``; return the path of the page.
 
     results: a ``pgssi-results/1`` document. catalogue: the toolkit's own unless given.
+    source: how the user knows the document, for error messages.
     Raises InvalidInput when the document does not follow its schema.
     """
-    check_results(results)
+    check_results(results, source)
     known = catalogue or load_catalogue()
     directory.mkdir(parents=True, exist_ok=True)
     judged = score(results, known)

@@ -12,6 +12,7 @@ from rich.table import Table
 from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.report import load_results, write
 from pgssi.report.compare import write_comparison
+from pgssi.report.document import read_document
 from pgssi.report.words import CAUSES, VERDICT_NAMES, clean, shorten, subject
 from pgssi.scoring import Cell, Finding, Level, score
 
@@ -29,7 +30,7 @@ def html(
     ] = None,
 ) -> None:
     """Écrit report.html et junit.xml."""
-    typer.echo(str(write(load_results(results), output or results.parent)))
+    typer.echo(str(write(read_document(results), output or results.parent, source=str(results))))
 
 
 @app.command()
@@ -66,7 +67,7 @@ def gaps(results: Results) -> None:
 
 def _group(host: str, guide: str, cell: Cell, catalogue: Catalogue) -> Table:
     """Return the gaps of one guide on one host as a table that stays readable on 80 columns."""
-    heading = f"{host} · {subject(guide)[0]} : palier {_reached(cell.level)} → {_next(cell)}"
+    heading = f"{host} · {subject(guide)[0]} : palier {_reached(cell.level)} → {cell.next}"
     table = Table(title=_plain(heading), title_justify="left", title_style="bold", box=None, expand=True)
     table.add_column("Verdict", no_wrap=True)
     table.add_column("Règle", ratio=2)
@@ -79,10 +80,6 @@ def _group(host: str, guide: str, cell: Cell, catalogue: Catalogue) -> Table:
             _plain(_seen(gap)),
         )
     return table
-
-
-def _next(cell: Cell) -> int:
-    return (cell.level.proven if cell.level else 0) + 1
 
 
 def _reached(level: Level | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pgssi.catalogue import Catalogue, Rule
+from pgssi.catalogue import PALIERS, Catalogue, Rule
 from pgssi.coverage import attestation_holds, evidence_holds
 from pgssi.findings import VERDICTS, day
 from pgssi.report.figures import svg_both
@@ -33,7 +33,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class RuleView:
-    """One rule over all hosts. rule: None when this toolkit's catalogue does not know it."""
+    """One rule over all hosts; observations are sorted worst first.
+
+    rule: None when this toolkit's catalogue does not know it.
+    """
 
     id: str
     guide: str
@@ -47,7 +50,11 @@ class RuleView:
     @property
     def verdict(self) -> str:
         """Return the worst verdict over all hosts."""
-        return min((o.verdict for o in self.observations), key=VERDICTS.index)
+        return self.observations[0].verdict
+
+    def by_verdict(self) -> list[tuple[str, list[Observation]]]:
+        """Return the observations grouped by verdict, worst first."""
+        return [(verdict, list(group)) for verdict, group in groupby(self.observations, lambda o: o.verdict)]
 
 
 @dataclass(frozen=True)
@@ -150,8 +157,8 @@ def captions(results: Mapping[str, Any], score: Score) -> dict[int, Markup]:
     """Return what stands under each step of the stairs: its due date and where the site is with it."""
     found: dict[int, Markup] = {}
     for entry in results["site"].get("trajectory") or ():
-        palier, due = int(entry["palier"]), day(entry["by"])
-        if due:
+        palier, due = entry.get("palier"), day(entry.get("by"))
+        if palier in PALIERS and due:
             line = Markup('<tspan>{}</tspan><tspan x="{}" dy="18" class="{}">{}</tspan>')
             state, words = _progress(score, palier, due)
             found[palier] = line.format(svg_dates(due), (palier - 1) * 150 + 6, state, svg_both(words))
