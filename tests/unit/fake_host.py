@@ -21,7 +21,7 @@ exec /bin/sh -c "$last"
 PYTHON = """#!/bin/sh
 exec {python} -I -S -c "import os
 os.geteuid=lambda:0
-$4"
+$5"
 """
 SUDO = """#!/bin/sh
 # Understands what the channel calls: sudo -H -S -p PROMPT -u root -- COMMAND…

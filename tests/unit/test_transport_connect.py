@@ -51,7 +51,7 @@ def test_sudo_without_a_password_to_give(tmp_path: Path) -> None:
 def test_not_root(tmp_path: Path) -> None:
     """A channel that is not root is refused: half of the facts would be missing."""
     plain = fake_host.script(
-        tmp_path / "plain", '#!/bin/sh\nexec python3 -I -S -c "import os\nos.geteuid=lambda:1000\n$4"\n'
+        tmp_path / "plain", '#!/bin/sh\nexec python3 -I -S -c "import os\nos.geteuid=lambda:1000\n$5"\n'
     )
     opened = Channel(["/bin/sh", "-c"], become=False, python=plain)
     with pytest.raises(Unreachable, match=r"sans être root \(uid 1000\)"):

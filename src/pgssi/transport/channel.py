@@ -185,7 +185,7 @@ class Channel:
 
     def _remote(self, nonce: str) -> str:
         script = BOOTSTRAP.format(nonce=nonce)
-        start = shlex.join([self._python, "-I", "-S", "-c", script])
+        start = shlex.join([self._python, "-I", "-S", "-B", "-c", script])  # -B: not even a .pyc is left
         if self._become:
             prompt = ["-S", "-p", f"{nonce}?"] if self._password else ["-n"]
             sudo = shlex.join(["sudo", "-H", *prompt, "-u", "root", "--"])
