@@ -38,6 +38,13 @@ options:
     type: list
     elements: str
     default: []
+  current:
+    description:
+      - Commands that succeed while the host is as wanted and change nothing; run in check mode too.
+      - When one fails, O(apply) runs although no file differs. This finds what was undone behind unchanged files.
+    type: list
+    elements: str
+    default: []
   check:
     description: Commands that must succeed right after, else everything goes back at once.
     type: list
@@ -177,17 +184,19 @@ def change(module: AnsibleModule) -> dict:
         settle()
     differences = {file.path: difference(file) for file in files}
     changed = [file for file in files if differences[file.path]]
+    stale = [] if changed else [command for command in options["current"] if execute(command)[0] != 0]
     result = {
-        "changed": bool(changed),
+        "changed": bool(changed or stale),
         "changed_files": [file.path for file in changed],
-        "diff": [shown for shown in differences.values() if shown],
+        "diff": [shown for shown in differences.values() if shown]
+        + [{"before_header": command, "before": "", "after": "not effective: applied again\n"} for command in stale],
     }
-    if not changed or module.check_mode:
+    if not result["changed"] or module.check_mode:
         return result
     for file in changed:
         validate(file, module.tmpdir)
     undo = options["apply"] if options["undo"] is None else options["undo"]
-    label = options["label"] or ", ".join(result["changed_files"])
+    label = options["label"] or ", ".join(result["changed_files"] or stale)
     paths = [file.path for file in files] + options["restore_also"]
     with Guard(paths, undo, options["timeout"], label) as guard:
         for file in changed:
@@ -218,6 +227,7 @@ def main() -> None:
             "files": {"type": "list", "elements": "dict", "required": True, "options": file_options},
             "restore_also": {"type": "list", "elements": "path", "default": []},
             "apply": commands,
+            "current": commands,
             "check": commands,
             "undo": {"type": "list", "elements": "str"},
             "timeout": {"type": "int", "default": 60},

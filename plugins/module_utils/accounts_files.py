@@ -1,0 +1,176 @@
+"""Files around accounts: key files, what is set aside, rights on files that give root. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+
+from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_host import Host
+
+ASIDE = Path("/var/lib/pgssi/set-aside")
+Found = Tuple[str, Callable[[Any], object], List[str]]
+PASSWORD_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/security/opasswd", "/etc/security/opasswd.old")
+# What root executes or obeys. Trees are walked without following links.
+ROOT_TREES = (
+    "/etc/cron.d", "/etc/cron.daily", "/etc/cron.hourly", "/etc/cron.monthly", "/etc/cron.weekly", "/etc/crontab",
+    "/etc/systemd", "/etc/pam.d", "/etc/profile.d", "/etc/profile", "/etc/sudoers.d", "/etc/ssh", "/etc/ld.so.preload",
+    "/etc/ld.so.conf.d", "/usr/local/bin", "/usr/local/sbin", "/usr/local/lib/systemd", "/var/spool/cron",
+)  # fmt: skip
+CRONTABS = "/var/spool/cron/crontabs"
+ACCOUNT_DATABASES = ("passwd", "group", "shadow", "gshadow", "initgroups", "sudoers")
+
+
+def set_aside(paths: Sequence[Path]) -> None:
+    """Move files to the set-aside directory, under a name that tells where from and when."""
+    ASIDE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    for path in paths:
+        shutil.move(str(path), str(ASIDE / f"{stamp}{str(path).replace('/', '%')}"))
+
+
+def write_keys(login: str, home: str, keys: Sequence[str]) -> None:
+    """Replace a person's key file, without following a link that they may have left in their home."""
+    entry = pwd.getpwnam(login)
+    folder = Path(home, ".ssh")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        set_aside([folder])
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        temporary = ".authorized_keys.pgssi"
+        if temporary in os.listdir(handle):
+            os.unlink(temporary, dir_fd=handle)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(temporary, flags, 0o600, dir_fd=handle), "w", encoding="utf-8") as stream:
+            stream.write("".join(f"{key}\n" for key in keys))
+            os.fchown(stream.fileno(), entry.pw_uid, entry.pw_gid)
+        os.rename(temporary, "authorized_keys", src_dir_fd=handle, dst_dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
+def renumber(guard: Any, changes: Mapping[str, int]) -> None:
+    """Give accounts another uid in /etc/passwd; usermod refuses while a process runs under the shared one."""
+    lines = []
+    for line in Path("/etc/passwd").read_text("utf-8").splitlines():
+        parts = line.split(":")
+        if parts[0] in changes:
+            parts[2] = str(changes[parts[0]])
+        lines.append(":".join(parts))
+    guard.write("/etc/passwd", ("\n".join(lines) + "\n").encode(), 0o644, 0, 0)
+
+
+def differences(host: Host, rules: Set[str], options: Mapping[str, Any], sudo_group: str) -> Iterator[Found]:
+    """Yield ``(text, change, altered paths)`` for every file whose rights or place are not as they must be."""
+    if "password-files-private" in rules:
+        yield from _password_files(host)
+    if "home-private" in rules:
+        yield from _homes(host)
+    if "root-jobs-not-writable" in rules:
+        yield from _root_files(host)
+    if "rights-sudo-exact" in rules:
+        yield from _sudoers(options["kept_sudoers"])
+    if "remote-accounts-secured" in rules:
+        yield from _name_sources(options["name_sources"])
+    if "sudo-group-only" in rules:
+        yield from _sudo_binary(host, sudo_group)
+
+
+def _rights(path: str, mode: int, uid: int, gid: int) -> Found:
+    def change(_guard: Any) -> None:
+        os.chown(path, uid, gid, follow_symlinks=False)
+        os.chmod(path, mode)
+
+    return f"{path}: {mode:04o}, owner {uid}, group {gid}", change, [path]
+
+
+def _password_files(host: Host) -> Iterator[Found]:
+    shadow = host.groups["shadow"].gid if "shadow" in host.groups else 0
+    for path in filter(os.path.exists, PASSWORD_FILES):
+        now = os.lstat(path)
+        allowed = 0o600 if "opasswd" in path else 0o640
+        if now.st_uid or now.st_gid not in (0, shadow) or stat.S_IMODE(now.st_mode) & ~allowed:
+            yield _rights(path, allowed, 0, 0 if allowed == 0o600 else shadow)
+
+
+def _homes(host: Host) -> Iterator[Found]:
+    for user in host.users.values():
+        if not user.person or not Path(user.home).is_dir() or Path(user.home).is_symlink():
+            continue
+        now = os.stat(user.home)
+        mode = stat.S_IMODE(now.st_mode)
+        if now.st_uid == user.uid and mode & 0o027:
+            yield _rights(user.home, mode & ~0o027, now.st_uid, now.st_gid)
+
+
+def _root_files(host: Host) -> Iterator[Found]:
+    trusted = {0} | {g.gid for g in host.groups.values() if g.name in ("staff", "crontab") and not g.members}
+    for path, now in _walk():
+        if stat.S_ISLNK(now.st_mode):
+            continue
+        mode = stat.S_IMODE(now.st_mode)
+        loose = mode & 0o002 if not mode & stat.S_ISVTX or not stat.S_ISDIR(now.st_mode) else 0
+        loose |= mode & 0o020 if now.st_gid not in trusted else 0
+        if now.st_uid or loose:
+            yield _rights(path, mode & ~loose, 0, now.st_gid)
+
+
+def _walk() -> Iterator[Tuple[str, os.stat_result]]:
+    for tree in filter(os.path.lexists, ROOT_TREES):
+        yield tree, os.lstat(tree)
+        if os.path.islink(tree):
+            continue
+        for folder, names, plain in os.walk(tree):
+            # Crontabs of people are theirs; the directory itself is checked with its parent.
+            if folder == CRONTABS:
+                names.clear()
+                continue
+            for name in (*names, *plain):
+                path = os.path.join(folder, name)
+                if path.startswith("/var/spool/cron/at"):
+                    continue
+                yield path, os.lstat(path)
+
+
+def _sudoers(kept: Sequence[str]) -> Iterator[Found]:
+    folder = Path("/etc/sudoers.d")
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        # sudo itself ignores names with a dot or a final tilde.
+        if path.name in (*kept, "README") or "." in path.name or path.name.endswith("~"):
+            continue
+        yield f"{path}: set aside (not declared)", lambda _, path=path: set_aside([path]), [str(path)]
+
+
+def _name_sources(allowed: Sequence[str]) -> Iterator[Found]:
+    path = Path("/etc/nsswitch.conf")
+    if not path.exists():
+        return
+    before, after = path.read_text("utf-8").splitlines(), []
+    removed: Dict[str, List[str]] = {}
+    for line in before:
+        name, colon, rest = line.partition(":")
+        sources = rest.split("#")[0].split()
+        remote = [word for word in sources if not word.startswith("[") and word not in allowed]
+        if colon and name.strip() in ACCOUNT_DATABASES and remote:
+            removed[name.strip()] = remote
+            line = f"{name}: {' '.join(word for word in sources if word in allowed) or 'files'}"
+        after.append(line)
+    if removed:
+        shown = ", ".join(f"{name}: {' '.join(words)}" for name, words in removed.items())
+        content = ("\n".join(after) + "\n").encode()
+        yield f"{path}: sources not declared removed ({shown})", lambda guard: guard.write(str(path), content, 0o644, 0, 0), [str(path)]
+
+
+def _sudo_binary(host: Host, group: str) -> Iterator[Found]:
+    now = os.stat("/usr/bin/sudo")
+    gid = host.groups[group].gid if group in host.groups else -1
+    if (stat.S_IMODE(now.st_mode), now.st_uid, now.st_gid) != (0o4750, 0, gid):
+        argv = ["dpkg-statoverride", "--force-statoverride-add", "--update", "--add", "root", group, "4750", "/usr/bin/sudo"]
+        yield f"/usr/bin/sudo: only for group {group}", lambda guard: guard.run(argv), ["/usr/bin/sudo", "/var/lib/dpkg/statoverride"]
