@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pgssi.errors import PgssiError
+from pgssi.lab.demo import Demo, show
 from pgssi.lab.lifecycle import DIRECTORY, Lab
 from pgssi.paths import ROOT
 
@@ -78,6 +79,12 @@ def ssh(
     pinned = (f"-oUserKnownHostsFile={directory / 'known_hosts'}", "-oStrictHostKeyChecking=yes")
     address = f"{user}@{lab.model.hosts[host].address}"
     os.execvp("ssh", ["ssh", *pinned, "-i", str(directory / "keys" / "pgssi"), address, *context.args])
+
+
+@app.command()
+def demo(palier: Annotated[int, typer.Option(min=1, max=3, help="Palier à atteindre.")] = 2) -> None:
+    """Remet l'hôpital à neuf, l'audite, le durcit, l'audite encore et compare (fait par « make demo »)."""
+    show(Demo(palier, console).run())
 
 
 _STATES = {"running": "en marche", "absent": "absent", "exited": "arrêté"}

@@ -1,0 +1,54 @@
+# make demo   the demo hospital from untouched to hardened, with its report
+# Everything works again after an interruption; what is already there is kept.
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PALIER ?= 2
+INVENTORY ?= inventories/demo
+MIRROR ?= http://deb.debian.org
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## Cette aide
+	@echo 'PGSSI-S : durcir les serveurs Linux d’un établissement de santé, et le prouver.'; echo
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo; echo '  Ensuite : . .venv/bin/activate && pgssi --help'
+
+.PHONY: demo
+demo: images ## L’hôpital de démonstration : audit, durcissement (PALIER=1|2|3), audit, rapport
+	@pgssi lab demo --palier $(PALIER)
+
+.PHONY: test
+test: lint images ## Tous les tests ; remet à neuf puis retire le laboratoire de démonstration
+	@pytest tests/unit tests/static tests/lab --verbosity=1 --durations=10
+
+.PHONY: lint
+lint: setup ## Style et types
+	@echo '== ruff'; ruff check . && ruff format --check --quiet .
+	@echo '== mypy'; mypy --strict src/pgssi
+	@echo '== yamllint'; yamllint --strict .
+	@echo '== ansible-lint'; ansible-lint --offline --quiet
+
+.PHONY: lab
+lab: images ## Démarre le laboratoire (pgssi lab status, pgssi lab ssh dpi1)
+	@pgssi lab up
+
+.PHONY: images
+images: setup ## Construit les images Debian 12 et 13 des hôtes
+	@lab/images/build --mirror $(MIRROR)
+
+.PHONY: setup
+setup: ## Installe ce qu’il faut : paquets Debian, environnement virtuel
+	@lab/setup/system
+	@lab/setup/venv
+
+.PHONY: clean
+clean: ## Retire tout ce que make a fait, sauf les paquets Debian
+	@lab/clean
+	@rm -rf .venv .lab .cache .ansible .molecule .pytest_cache .mypy_cache .ruff_cache var/demo var/test
+	@rm -rf *.tar.gz src/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@[ ! -d var ] || rmdir --ignore-fail-on-non-empty var
