@@ -51,7 +51,7 @@ class Hosts:
         return known
 
     def forget(self) -> None:
-        """Ask every host again for its effective state: for whoever changed a host under way."""
+        """Forget every fact of every host: for whoever changed one of them."""
         for opened in self._opened.values():
             opened.facts.forget()
 

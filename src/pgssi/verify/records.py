@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pgssi.errors import PgssiError
-from pgssi.evidence import Journal
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,8 @@ class SiteEvidence:
         """Read and verify the journal of ``site_evidence_dir``; a site without journal has no records."""
         if not variables.get("site_evidence_dir"):
             return cls()
+        from pgssi.evidence import Journal  # worker processes only carry the records: spare them the import
+
         try:
             journal = Journal.of_site(variables, Path(str(variables.get("inventory_dir", "."))))
             if not journal.directory.is_dir():
