@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from math import cos, pi, sin
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pgssi.catalogue import PALIERS
 from pgssi.report.words import Pair, both, clean
@@ -22,12 +22,12 @@ def stairs(level: Level | None, target: int, captions: Mapping[int, Markup]) -> 
 
     captions: what stands under each step (date and state), already marked up as SVG text content.
     """
-    proven, possible = (level.proven, level.possible) if level else (0, 0 if level is None else 3)
+    proven, possible = (level.proven, level.possible) if level else (0, PALIERS[-1])
     parts = []
     for palier in PALIERS:
         x, height = (palier - 1) * 150, 40 + (palier - 1) * 46
         top = 150 - height
-        state = "proven" if palier <= proven else "open" if palier <= possible or level is None else "refuted"
+        state = "proven" if palier <= proven else "open" if palier <= possible else "refuted"
         parts.append(
             Markup('<rect class="step {}" x="{}" y="{}" width="144" height="{}" rx="3"/>').format(
                 state, x + 3, top, height
@@ -56,12 +56,7 @@ def stairs(level: Level | None, target: int, captions: Mapping[int, Markup]) -> 
                     '<text x="5" y="-21">{}</text></g>'
                 ).format(x + 80, top, svg_both(("cible", "target")))
             )
-    label = escape(
-        "Paliers : " + ", ".join(f"{p} {'atteint' if p <= proven else 'non atteint'}" for p in PALIERS)
-    )
-    return Markup('<svg class="stairs" viewBox="0 -12 456 212" role="img" aria-label="{}">{}</svg>').format(
-        label, Markup("").join(parts)
-    )
+    return Markup('<svg class="stairs" viewBox="0 -12 456 212">{}</svg>').format(Markup("").join(parts))
 
 
 def radar(guides: Mapping[str, GuideScore], names: Mapping[str, Pair]) -> Markup:

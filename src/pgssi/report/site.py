@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pgssi.catalogue import Catalogue
 from pgssi.report import view
 from pgssi.report.cautions import cautions
 from pgssi.report.words import subject
-from pgssi.scoring import Score, Tally
+from pgssi.scoring import Finding, Score, Tally
 
 
 def site_values(results: Mapping[str, Any], score: Score, catalogue: Catalogue) -> dict[str, Any]:
     """Return everything that ``report.html.j2`` shows."""
     covered = {requirement for rule in catalogue.rules.values() for requirement in rule.requirements}
+    by_role = {rule.id for rule in catalogue.rules.values() if rule.kind == "host"}
+
+    def appliable(gaps: Iterable[Finding]) -> bool:
+        """Return whether running the guide's playbook can close one of these gaps."""
+        return any(gap.verdict == "non_conforme" and gap.rule in by_role for gap in gaps)
+
     return {
+        "appliable": appliable,
         "results": results,
         "site": results["site"],
         "score": score,

@@ -36,7 +36,7 @@ CAUSES: Mapping[str, Pair] = {  # why something was not verified
 }
 REMEDIES: Mapping[str, Pair] = {  # what to do about it
     "": (
-        "Lever l'obstacle indiqué, puis relancer la vérification.",
+        "Lever l'obstacle indiqué, puis revérifier.",
         "Remove the stated obstacle, then verify again.",
     ),
     "unreachable": (
