@@ -48,7 +48,7 @@ setup: ## Installe ce qu’il faut : paquets Debian, environnement virtuel
 .PHONY: clean
 clean: ## Retire tout ce que make a fait, sauf les paquets Debian
 	@lab/clean
-	@rm -rf .venv .lab .cache .ansible .molecule .pytest_cache .mypy_cache .ruff_cache var/demo var/test
+	@rm -rf .venv .lab .cache .ansible .molecule .pytest_cache .mypy_cache .ruff_cache var/demo var/molecule
 	@rm -rf *.tar.gz src/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@[ ! -d var ] || rmdir --ignore-fail-on-non-empty var
