@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from pgssi.access_gaps import Difference, host_differences, matrix_differences, shared_keys, sudo_text
+from pgssi.access_gaps import host_differences, matrix_differences, shared_keys, sudo_text
 from pgssi.habilitations import (
     Account,
     SudoRule,
@@ -56,9 +56,6 @@ def review(
         differences += host_differences(host.site, host.name, declared[host.name], host.accounts, on)
     differences += shared_keys({host.name: (declared[host.name], host.accounts) for host in hosts})
     absent = sorted(set(missing) - set(declared))
-    differences += [
-        Difference("unreachable", name, "", "aucune donnée de cet hôte dans cette revue") for name in absent
-    ]
     rights = [row for host in hosts for row in _rights(host, declared[host.name])]
     technical = sum(row["kind"] not in ("business", "none") for row in rights)
     return {

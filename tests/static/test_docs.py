@@ -12,7 +12,12 @@ from pgssi.catalogue import load_catalogue
 from pgssi.cli import COMMANDS, GROUPS
 from pgssi.paths import ROOT
 
-PAIRS = {"prise-en-main": "getting-started", "inventaire": "inventory", "architecture": "architecture"}
+PAIRS = {
+    "prise-en-main": "getting-started",
+    "inventaire": "inventory",
+    "architecture": "architecture",
+    "preuves": "evidence",
+}
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "roles/*/README.md")

@@ -164,9 +164,9 @@ class Journal:
             self._refuse_damage(lines, tail)
         return tuple(record for record in _records(lines) if kind in (None, record.kind))
 
-    def get(self, reference: str) -> Record:
-        """Return one record by id or sequence number."""
-        for record in self.records():
+    def get(self, reference: str, *, damaged: bool = False) -> Record:
+        """Return one record by id or sequence number; ``damaged`` as in ``records``."""
+        for record in self.records(damaged=damaged):
             if reference in (record.id, str(record.seq)):
                 return record
         raise PgssiError(text("no_record", ref=reference))

@@ -38,7 +38,6 @@ DIFFERENCES = {
     "missing_sudo": ("Règle sudo manquante", "Missing sudo rule"),
     "extra_key": ("Clé SSH non déclarée", "Undeclared SSH key"),
     "missing_key": ("Clé SSH manquante", "Missing SSH key"),
-    "network_login": ("Compte de secours joignable par le réseau", "Break-glass account open to the network"),
     "shared_key": ("Clé SSH partagée par plusieurs comptes", "SSH key shared by several accounts"),
     "duplicate_uid": ("Numéro d'utilisateur partagé", "Shared user number"),
     "too_many_accounts": ("Plus de deux comptes pour une personne", "More than two accounts for one person"),
@@ -48,7 +47,6 @@ DIFFERENCES = {
         "Profile given without such an account",
     ),
     "profile_unused": ("Profil qu'aucune fonction ne donne", "Profile that no function gives"),
-    "unreachable": ("Hôte non observé", "Host not observed"),
 }
 
 
