@@ -238,6 +238,7 @@ def test_nothing_measured_shows_nothing_good(tmp_path: Path) -> None:
     source, page = page_of(results, tmp_path)
     body = source[source.index("<main") : source.index('id="method"')]
     assert 'class="on' not in body and "step proven" not in body and "b-conforme" not in body
+    assert re.search("Hosts observed 0 / 6", page.text)
     assert "big unknown" in body and "Non établi" in page.text
     assert len(re.findall('v v-conforme"', body)) == 2  # the two legends, which say 0
 

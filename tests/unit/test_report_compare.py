@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_builder import make_catalogue, make_host, make_results, make_rule
+from report_builder import make_catalogue, make_host, make_results, make_rule, make_waiver
 from test_report import Page
 from typer.testing import CliRunner
 
@@ -20,8 +20,10 @@ CATALOGUE = make_catalogue([make_rule("one"), make_rule("two", palier=2)])
 
 def results_of(verdict: str | None, **more: Any) -> dict[str, Any]:
     """Fabricate a run of one host in which rule one has the given verdict."""
+    waived = {"verdict": verdict, "raw": "non_conforme", "waiver": make_waiver("one")}
+    given = waived if verdict == "derogation" else verdict
     return make_results(
-        CATALOGUE, [make_host("h")], lambda _, rule: verdict if rule.id == "one" else "conforme", **more
+        CATALOGUE, [make_host("h")], lambda _, rule: given if rule.id == "one" else "conforme", **more
     )
 
 
@@ -45,10 +47,14 @@ def saved(directory: Path, results: dict[str, Any], with_page: bool = True) -> P
         ("non_conforme", "non_verifie", "side"),
         ("non_verifie", "non_conforme", "side"),
         ("conforme", "non_applicable", "side"),
+        ("non_conforme", "derogation", "side"),
+        ("conforme", "derogation", "down"),
+        ("derogation", "conforme", "up"),
+        ("derogation", "non_conforme", "down"),
     ],
 )
 def test_trend_of_a_change(before: str, after: str, trend: str) -> None:
-    """A fault that is no longer observed is no improvement."""
+    """A fault that is waived or no longer observed is no improvement."""
     old, new = (score(results_of(verdict), CATALOGUE) for verdict in (before, after))
     assert [(c.rule, c.hosts, c.trend) for c in compare.changes(old, new, CATALOGUE)] == [
         ("one", ("h",), trend)

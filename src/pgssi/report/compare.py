@@ -141,9 +141,10 @@ def changes(before: Score, after: Score, catalogue: Catalogue) -> list[Change]:
 
 
 def _trend(before: str | None, after: str | None) -> str:
-    """Judge one change; a fault that is no longer observed is not an improvement, a new one not a decline."""
+    """Judge one change; a fault that is waived or no longer observed is no improvement of the host."""
     if before is None or after is None or "non_applicable" in (before, after):
         return "side"
-    if {before, after} == {"non_conforme", "non_verifie"}:
+    faulty = ("non_conforme", "non_verifie")
+    if before in faulty and after in (*faulty, "derogation"):
         return "side"
     return "up" if VERDICTS.index(after) > VERDICTS.index(before) else "down"

@@ -42,5 +42,6 @@ def site_values(results: Mapping[str, Any], score: Score, catalogue: Catalogue) 
         "covered": len(covered & set(score.requirements)),
         "attestations": list(view.attestation_rows(results, score)),
         "evidence": list(view.evidence_rows(results, score)),
+        "observed_hosts": len({f.host for f in score.findings if f.verdict != "non_verifie"}),
         "host_by_name": {host["name"]: host for host in results["hosts"]},
     }
