@@ -10,7 +10,7 @@ import pytest
 from testinfra.host import Host
 
 from pgssi.errors import InvalidInput
-from pgssi.transport import Channel, Unreachable
+from pgssi.transport import Channel, Unreachable, channel
 from pgssi.transport.backend import open_host
 from pgssi.transport.connection import Connection, connection_from
 
@@ -69,8 +69,9 @@ def test_unreachable_is_remembered(tmp_path: Path) -> None:
     assert count.read_text("utf-8") == "try\n"
 
 
-def test_shed_connection_is_tried_once_more(tmp_path: Path) -> None:
-    """A server that sheds load (MaxStartups) is asked again, a little later."""
+def test_connection_turned_away_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sheds load or punishes the address is asked again, later each time, then given up."""
+    monkeypatch.setattr(channel, "PATIENCE", (0.01, 0.01))
     mark = tmp_path / "mark"
     shedding = (
         f'if [ -e {mark} ]; then exec /bin/sh -c "$1"; fi; touch {mark};'
@@ -79,6 +80,11 @@ def test_shed_connection_is_tried_once_more(tmp_path: Path) -> None:
     opened = fake_host.channel(tmp_path, ("/bin/sh", "-c", shedding, "ssh"))
     assert opened.run("echo in").stdout == b"in\n"
     opened.close()
+    count = tmp_path / "count"
+    always = f"echo try >> {count}; echo 'kex_exchange_identification: read: Connection reset' >&2; exit 255"
+    with pytest.raises(Unreachable, match="kex_exchange"):
+        fake_host.channel(tmp_path, ("/bin/sh", "-c", always, "ssh")).run("true")
+    assert count.read_text("utf-8") == "try\n" * 3
 
 
 def test_silent_connection(tmp_path: Path) -> None:

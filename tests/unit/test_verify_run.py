@@ -104,7 +104,8 @@ def test_cleanup_fails(dirty):
     pass
 
 @pytest.mark.rule("demo-two-tests")
-def test_first():
+@pytest.mark.parametrize("way", ["su", "ssh-key"])
+def test_first(way):
     pass
 
 @pytest.mark.rule("demo-two-tests")
@@ -245,6 +246,17 @@ def test_messages_say_what_was_seen(ran: Ran) -> None:
         by_rule(ran[1], "h1")["demo-cleanup-fails"]["message"] == "remise en état impossible : compte resté"
     )
     assert "0.3 s" in by_rule(ran[1], "h1")["demo-hangs"]["message"]
+
+
+def test_tests_are_named_without_their_host(ran: Ran) -> None:
+    """The same test has the same id on every host, its own parameters included."""
+    for host in ("h1", "h2"):
+        ids = [test["id"] for test in by_rule(ran[1], host)["demo-two-tests"]["tests"]]
+        assert ids == [
+            "test_demo.py::test_first[su]",
+            "test_demo.py::test_first[ssh-key]",
+            "test_demo.py::test_second",
+        ]
 
 
 def test_waiver_keeps_the_raw_verdict(ran: Ran) -> None:

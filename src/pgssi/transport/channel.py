@@ -27,8 +27,10 @@ AGENT = Path(__file__).with_name("agent.py")
 REQUEST, FRAME, RESULT = struct.Struct("!IId"), struct.Struct("!BI"), struct.Struct("!iB")
 HELLO, OUT, ERR, EXIT = 0, 1, 2, 3
 GRACE = 10.0  # seconds of silence after a command's own timeout before the channel counts as lost
-# How ssh tells that the server sheds load (MaxStartups).
-DROPPED = ("kex_exchange_identification", "Connection reset", "Connection closed by")
+# How ssh tells that the server turned the connection away at once: it sheds load (MaxStartups), or
+# punishes this address for somebody's failed logins (PerSourcePenalties, OpenSSH 9.8: 15 s and more).
+DROPPED = "kex_exchange_identification"
+PATIENCE = (1.0, 5.0, 10.0, 15.0, 15.0)  # seconds between attempts then
 # Reads only what it is given: nothing is left of a password that sudo did not ask for.
 BOOTSTRAP = """import os
 def r(n):
@@ -138,18 +140,15 @@ class Channel:
             raise self._failure
         if self._process and not self._ended():
             return
-        try:
-            self._open()
-        except Unreachable as error:
-            if not any(sign in str(error) for sign in DROPPED):
-                self._failure = error
-                raise
-            time.sleep(random.uniform(0.5, 1.5))  # the server sheds load: once more, not at once
+        for pause in (*PATIENCE, None):
             try:
                 self._open()
-            except Unreachable as again:
-                self._failure = again
-                raise
+                return
+            except Unreachable as error:
+                if pause is None or DROPPED not in str(error):
+                    self._failure = error
+                    raise
+            time.sleep(pause * random.uniform(0.8, 1.2))
 
     def _open(self) -> None:
         self._abandon()

@@ -64,7 +64,8 @@ def verify(
         raise PgssiError("Vérification interrompue : aucun résultat n'a été écrit.")
     if collector.results is None:
         raise PgssiError(
-            "\n".join(collector.collection_errors) or f"pytest n'a pas pu s'exécuter ({status!r})."
+            "\n".join(collector.collection_errors or collector.crashes)
+            or f"pytest n'a pas pu s'exécuter ({status!r})."
         )
     path = write(collector.results, output)
     summarise(collector.results, output, console, lang)

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pgssi.inventory import Inventory
 from pgssi.transport.askpass import environment as answering
+from pgssi.transport.channel import DROPPED, PATIENCE
 from pgssi.verify import NotVerified
+
+# What ssh says when it could not even ask for a login.
+NOT_ASKED = (
+    DROPPED,
+    "Connection timed out",
+    "Connection refused",
+    "No route to host",
+    "Network is unreachable",
+    "Could not resolve",
+    "Host key verification failed",
+    "Bad owner or permissions",
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,11 @@ class Control:
         timeout: float = 30.0,
         stdin: bytes = b"",
     ) -> Outcome:
-        """Open a new SSH session as this user, by password (one try) or by key; rc 255: ssh itself failed."""
+        """Open a new SSH session as this user, by password (one try) or by key; rc 255: login refused.
+
+        Raises NotVerified when no login was even tried: a host that is away, or that turns this address away,
+        must not be taken for one that refuses the user.
+        """
         argv = self.ssh_argv(user, key, host)
         if password is None:
             auth = ["-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey"]
@@ -88,7 +106,13 @@ class Control:
             ]
             auth += ["-o", "NumberOfPasswordPrompts=1"]
             environment = {**answering(password), "LC_ALL": "C"}
-        at = 1 if len(argv) > 3 else len(argv)
-        return self.run(
-            [*argv[:at], *auth, *argv[at:], command], timeout=timeout, stdin=stdin, environment=environment
-        )
+        line = [argv[0], *auth, *argv[1:], command]
+        for pause in (*PATIENCE, None):
+            outcome = self.run(line, timeout=timeout, stdin=stdin, environment=environment)
+            if outcome.rc != 255 or not any(sign in outcome.stderr for sign in NOT_ASKED):
+                return outcome
+            if pause is None or DROPPED not in outcome.stderr:
+                break
+            time.sleep(pause)
+        said = " / ".join(outcome.stderr.split("\n")[:2]).replace("\r", "")
+        raise NotVerified(f"aucune connexion SSH possible depuis ce poste : {said}")

@@ -128,6 +128,13 @@ def _host(item: pytest.Item) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def _identity(item: pytest.Item, host: str) -> str:
+    """Return the test's id without the host: ``backup/test_plan.py::test_daily``, its own parameters kept."""
+    name, _, parameters = item.nodeid.partition("[")  # "test.py::test[host-own]@host" under xdist
+    own = parameters.rpartition("]")[0].replace(host, "", 1).strip("-")
+    return f"{name}[{own}]" if own else name
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a test that acts where it may not."""
     host = _host(item)
@@ -159,7 +166,7 @@ def pytest_runtest_makereport(
         record = {
             "host": host,
             "rule": rule,
-            "id": item.nodeid.rpartition("[")[0],
+            "id": _identity(item, host),
             "outcome": final,
             "message": next((text for outcome, text in phases if outcome == final), ""),
             "observed": [config.stash[REDACTOR](text) for text in item.stash.get(OBSERVED, [])],

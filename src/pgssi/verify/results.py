@@ -56,6 +56,10 @@ class Collector:
             if text not in self.collection_errors:
                 self.collection_errors.append(text)
 
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """Keep what broke the verifier itself."""
+        self.crashes.append(str(excrepr))
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Take over what a worker knows of its hosts."""
