@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import answer, append, operator
 
 from pgssi.access_review import Observed, review
 from pgssi.errors import PgssiError
@@ -51,17 +50,15 @@ class ActionModule(ActionBase):
             open_points = details["differences"] or details["sample"]["hosts"]["missing"]
             if self._task.check_mode:
                 return {**told, "changed": True, "msg": "check mode: no record is written"}
-            record = journal.append(
-                kind="access_review",
-                what=f"Revue des habilitations : {len(details['differences'])} écart(s) à décider",
-                where=details["sample"]["hosts"]["observed"],
-                who={
-                    "operator": os.environ.get("SUDO_USER") or getpass.getuser(),
-                    "reviewer": arguments["reviewer"],
-                },
-                result="partial" if open_points else "success",
-                details=details,
-            )
+            fields = {
+                "kind": "access_review",
+                "what": f"Revue des habilitations : {len(details['differences'])} écart(s) à décider",
+                "where": details["sample"]["hosts"]["observed"],
+                "who": {"operator": operator(), "reviewer": arguments["reviewer"]},
+                "result": "partial" if open_points else "success",
+                "details": details,
+            }
+            record = append(journal, None, hosts[0].site.get("ansible_ssh_private_key_file"), fields)
             written = page(
                 record, site_name=str(site.get("site_name", "")), verification=journal.verify(), language="fr"
             )
@@ -73,14 +70,14 @@ class ActionModule(ActionBase):
         target.write_text(written, "utf-8")
         return {
             **told,
-            "changed": True,
-            "record": {"id": record.id, "seq": record.seq, "sha256": record.sha256},
+            **answer(journal, record),
             "page": str(target),
             "msg": f"{record.what}. Page : {target}. À signer : pgssi evidence sign {record.id} --key …",
         }
 
     @staticmethod
     def _observed(name: str, seen: Mapping[str, Any], variables: Mapping[str, Any]) -> Observed:
-        names = [key for key in variables if str(key).startswith("site_") or key == "inventory_dir"]
+        wanted = ("inventory_dir", "ansible_ssh_private_key_file")
+        names = [key for key in variables if str(key).startswith("site_") or key in wanted]
         site = {str(key): plain(variables[key]) for key in names}
         return Observed(name, tuple(plain(variables["group_names"])), site, plain(seen["accounts"]))

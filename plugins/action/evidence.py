@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import answer, append, operator
 
 from pgssi.errors import PgssiError
-from pgssi.evidence import Journal, SigningError
+from pgssi.evidence import Journal
 
 SITE = (
     "site_evidence_dir",
@@ -49,7 +47,7 @@ class ActionModule(ActionBase):
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         resolved = variables["hostvars"][host]
         site = {name: resolved[name] for name in SITE if name in resolved}
-        who = {"operator": os.environ.get("SUDO_USER") or getpass.getuser(), **arguments["who"]}
+        who = {"operator": operator(), **arguments["who"]}
         sign_key = arguments["sign_key"]
         if self._task.check_mode:
             return {**result, "changed": True, "msg": "check mode: no record is written"}
@@ -66,21 +64,10 @@ class ActionModule(ActionBase):
         sign_key = self._loader.path_dwim(arguments["sign_key"]) if arguments["sign_key"] else None
         try:
             journal = Journal.of_site(site, str(resolved["inventory_dir"]))
-            try:
-                record = journal.append(**fields, sign_key=sign_key)
-            except SigningError as error:  # what was done is recorded all the same: it can be signed later
-                Display().warning(f"{error} La preuve est écrite sans signature, à signer.")
-                record = journal.append(**fields)
+            record = append(journal, sign_key, resolved.get("ansible_ssh_private_key_file"), fields)
+            return {**result, **answer(journal, record)}
         except PgssiError as error:
             raise AnsibleActionFail(str(error)) from error
-        return {
-            **result,
-            "changed": True,
-            "record": {"id": record.id, "seq": record.seq, "sha256": record.sha256},
-            "signed": bool(record.signatures),
-            "anchor": str(journal.anchor()),
-            "directory": str(journal.directory),
-        }
 
     def _attachment(self, item: object) -> str | tuple[str, bytes]:
         if isinstance(item, Mapping):

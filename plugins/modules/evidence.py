@@ -49,7 +49,8 @@ options:
   sign_key:
     description:
       - SSH key of the operator, private, or public with its private half in ssh-agent.
-      - Without it, or when it cannot sign, the record is to be signed later by C(pgssi evidence sign).
+      - Without it, or when it cannot sign, the record is to be signed later by C(pgssi evidence sign); the
+        key of C(site_automation) seals it if the playbook connects with that key.
     type: path
 author: The PGSSI toolkit contributors
 """
@@ -70,9 +71,9 @@ record:
   returned: when not in check mode
   type: dict
 signed:
-  description: Whether the record bears the operator's signature; if not it is to be signed later.
+  description: Whose signatures the record bears; automation alone seals it, a person has still to sign.
   returned: when not in check mode
-  type: bool
+  type: list
 anchor:
   description: C(COUNT:SHA256) of the journal after it, to keep elsewhere.
   returned: when not in check mode

@@ -220,6 +220,28 @@ def test_the_action_appends_and_signs_from_a_playbook(journal: Journal, inventor
     assert journal.verify().ok
 
 
+def test_a_playbook_seals_with_the_key_it_connects_with(
+    journal: Journal, inventory: Path, key: Path, tmp_path: Path
+) -> None:
+    """Without a signing key the automation's own key seals the record; a person has still to sign it."""
+    robot = tmp_path / "robot"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(robot)], check=True)
+    site = yaml.safe_load(inventory.read_text("utf-8"))
+    public = robot.with_name("robot.pub").read_text("ascii").strip()
+    site["all"]["vars"] |= {
+        "ansible_ssh_private_key_file": str(robot),
+        "site_automation": {"login": "pgssi", "keys": [public]},
+    }
+    inventory.write_text(yaml.safe_dump(site), "utf-8")
+    done = play(inventory, [{"pgssi.toolkit.evidence": {"kind": "red_button", "what": "x"}}], "-l", "a1")
+    assert done.returncode == 0, done.stdout
+    assert journal.records()[0].signatures[0].by == "pgssi"
+    assert "à signer" in run("list", "-i", inventory)
+    run("verify", "-i", inventory, "--strict", code=1)
+    run("sign", "1", "--key", key, "-i", inventory)
+    run("verify", "-i", inventory, "--strict")
+
+
 def test_the_action_keeps_what_cannot_be_signed_and_refuses_secrets(
     journal: Journal, inventory: Path
 ) -> None:

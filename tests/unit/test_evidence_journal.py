@@ -102,7 +102,7 @@ def test_a_key_that_is_nobody_s_cannot_sign(journal: Journal, keys: dict[str, Pa
     """An undeclared key is refused before anything is written."""
     with pytest.raises(SigningError, match="site_people"):
         journal.append(**BASE, sign_key=keys["nobody"])
-    assert not (journal.directory / "journal.jsonl").exists()
+    assert not journal.directory.exists()
 
 
 def test_someone_who_left_cannot_sign(site: dict[str, Any], tmp_path: Path, keys: dict[str, Path]) -> None:

@@ -139,6 +139,14 @@ class Journal:
         attachments = [_read(item) for item in files]
         return self._commit(lambda lines: self._record_lines(lines, body, attachments, sign_key), sign_key)
 
+    def seals(self, key: Path | str | None) -> bool:
+        """Return whether this is a key of the site's automation, able to seal records on its own."""
+        try:
+            owner, _ = self._identity(Path(key)) if key else (None, "")
+        except SigningError:
+            return False
+        return owner is not None and owner.kind == "automation"
+
     def sign(self, reference: str, key: Path | str) -> Record:
         """Add a signature to a record, and return the record with all its signatures.
 
@@ -220,6 +228,8 @@ class Journal:
     def _commit(
         self, build: Callable[[list[Line]], list[bytes]], key: Path | str | None, reference: str = ""
     ) -> Record:
+        if key:
+            self._identity(Path(key))  # before anything exists on disk
         _storage.prepare(self.directory)
         with self._lock(exclusive=True):
             _storage.recover(self.directory)
@@ -273,14 +283,19 @@ class Journal:
         return {name: item for name, item in signed.items() if name != "schema"}
 
     def _sign(self, value: dict[str, Any], key: Path) -> dict[str, Any]:
+        owner, identity = self._identity(key)
+        value = {**value, "by": owner.principal if owner else "", "key": identity, "signed": now()}
+        return {**value, "signature": _signing.sign(signed_message(value), key, interactive=self.interactive)}
+
+    def _identity(self, key: Path) -> tuple[Signer | None, str]:
+        """Return whose key it is (None without a site model) and its fingerprint; refuse nobody's."""
         identity = fingerprint(_signing.public_half(key, interactive=self.interactive))
         owner = next((s for s in self.signers or () if s.fingerprint == identity), None)
         if self.signers is not None and (
             owner is None or not owner.counts_on(date.fromisoformat(now()[:10]))
         ):
             raise SigningError(text("unknown_signer", key=identity))
-        value = {**value, "by": owner.principal if owner else "", "key": identity, "signed": now()}
-        return {**value, "signature": _signing.sign(signed_message(value), key, interactive=self.interactive)}
+        return owner, identity
 
     # What is there
 
