@@ -75,7 +75,7 @@ def radar(guides: Mapping[str, GuideScore], names: Mapping[str, Pair]) -> Markup
         radius = HOLE + width * palier
         parts.append(Markup('<circle class="ring" r="{:.1f}"/>').format(radius))
         parts.append(Markup('<text class="ringname" y="{:.1f}">P{}</text>').format(-radius + 11, palier))
-    side, top = RADIUS + 128, RADIUS + (8 if count <= 2 else 46)
+    side, top = RADIUS + 128, RADIUS + (8 if count <= 2 else 62)
     return Markup(
         '<svg class="radar" viewBox="{:.0f} {:.0f} {:.0f} {:.0f}" aria-hidden="true">{}</svg>'
     ).format(-side, -top, 2 * side, 2 * top, Markup("").join(parts))
@@ -117,7 +117,7 @@ def _label(name: Pair, tally: Tally, angle: float) -> Iterator[Markup]:
     anchor = "middle" if abs(x) < 20 else "start" if x > 0 else "end"
     share = "–" if tally.share is None else f"{int(tally.share * 100)} %"
     for language, words in zip(("fr", "en"), name, strict=True):
-        lines: Sequence[str] = textwrap.wrap(clean(words), 14) or [""]
+        lines: Sequence[str] = textwrap.wrap(clean(words), 14, break_long_words=False) or [""]
         spans = Markup("").join(
             Markup('<tspan x="{:.1f}" dy="{}">{}</tspan>').format(x, 0 if number == 0 else 14, line)
             for number, line in enumerate(lines)
@@ -125,7 +125,7 @@ def _label(name: Pair, tally: Tally, angle: float) -> Iterator[Markup]:
         yield Markup('<text lang="{}" class="axis" text-anchor="{}" y="{:.1f}">{}{}</text>').format(
             language,
             anchor,
-            y - 14 * len(lines) / 2 + 4,
+            y - 7 * len(lines) + 4 + sin(angle) * 7 * (len(lines) + 1),
             spans,
             Markup('<tspan class="share" x="{:.1f}" dy="16">{}</tspan>').format(x, share),
         )
