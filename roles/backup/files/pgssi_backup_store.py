@@ -1,0 +1,184 @@
+"""What a backup server can know about a borg repository without holding its key.
+
+Read-only and keyless: the transaction counter, the ids that the index still holds, and every DELETE that
+a client has sent. In append-only mode borg hides what a client deletes, it never frees it; here it shows.
+Source: borg 1.x "Internals", repository format (segments: magic, then crc32, size, tag, key).
+"""
+
+import json
+import struct
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+CONFIG = Path("/etc/pgssi/backup/store.json")
+MAGIC = b"BORG_SEG"
+HEADER = struct.Struct("<IIB")
+PUT, DELETE, COMMIT = 0, 1, 2
+MANIFEST = bytes(32)
+# First byte of every object: how it was encrypted (borg 1.x key types).
+ENCRYPTION = {
+    0x00: "keyfile",
+    0x02: "none",
+    0x03: "repokey",
+    0x04: "keyfile-blake2",
+    0x05: "repokey-blake2",
+    0x06: "authenticated-blake2",
+    0x07: "authenticated",
+}
+
+
+def read_config():
+    """Return what the role wrote about this host: store, verbs, clients and their components."""
+    return json.loads(CONFIG.read_text("utf-8"))
+
+
+def records(journal):
+    """Return the journal of one client, oldest first; a line cut by a crash is left out."""
+    kept = []
+    if not journal.exists():
+        return kept
+    for line in journal.read_text("utf-8").splitlines():
+        try:
+            kept.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return kept
+
+
+def transaction(repository):
+    """Return the newest committed transaction of a repository, or None."""
+    numbers = [int(path.name[6:]) for path in repository.glob("index.*") if path.name[6:].isdigit()]
+    return max(numbers, default=None)
+
+
+def segments(repository):
+    """Return [(number, path)] of the data segments, in order."""
+    found = (path for folder in (repository / "data").glob("*") if folder.name.isdigit() for path in folder.iterdir())
+    return sorted((int(path.name), path) for path in found if path.name.isdigit())
+
+
+def entries(path):
+    """Yield (tag, key, offset) of one segment; key is None for a COMMIT. Stops at a torn end."""
+    with path.open("rb") as stream:
+        if stream.read(len(MAGIC)) != MAGIC:
+            return
+        offset = len(MAGIC)
+        while len(header := stream.read(HEADER.size)) == HEADER.size:
+            _, size, tag = HEADER.unpack(header)
+            if size < HEADER.size or tag not in (PUT, DELETE, COMMIT):
+                return
+            key = stream.read(32) if tag != COMMIT else None
+            yield tag, key, offset
+            offset += size
+            stream.seek(offset)
+
+
+def deletions(repository, after=-1):
+    """Return the transactions that deleted or overwrote objects: [{transaction, previous, deletes}].
+
+    A client that only makes archives deletes nothing but the previous manifest. after: last transaction
+    already known, so that only new segments are read.
+    """
+    found, previous, deleted = [], max(after, 0), 0
+    for number, path in segments(repository):
+        if number <= after:
+            continue
+        for tag, key, _ in entries(path):
+            if tag == DELETE and key != MANIFEST:
+                deleted += 1
+            elif tag == COMMIT:
+                if deleted:
+                    found.append({"transaction": number, "previous": previous, "deletes": deleted})
+                previous, deleted = number, 0
+    return found
+
+
+def present(repository, ids):
+    """Return which of the archive ids (hex) the newest index still holds."""
+    from borg.hashindex import NSIndex  # the only part of borg that is needed, and only here
+
+    newest = transaction(repository)
+    if newest is None:
+        return set()
+    index = NSIndex.read(str(repository / f"index.{newest}"))
+    return {identifier for identifier in ids if bytes.fromhex(identifier) in index}
+
+
+def encryption(repository):
+    """Return how the objects are encrypted, from the type byte of the newest manifest found."""
+    for _, path in reversed(segments(repository)):
+        kinds = [offset for tag, key, offset in entries(path) if tag == PUT and key == MANIFEST]
+        if kinds:
+            with path.open("rb") as stream:
+                stream.seek(kinds[-1] + HEADER.size + 32)
+                return ENCRYPTION.get(stream.read(1)[0], "unknown")
+    return None
+
+
+def evaluate(store, client, components, now=None, watched=None):
+    """Return the state of one client as this server sees it, by its own clock.
+
+    components: {name: {pdma_hours, …}}. watched: what the last watch kept ({"scanned", "deletions"}).
+    """
+    now = time.time() if now is None else now
+    folder = Path(store) / client
+    repository = folder / "borg" / "main"
+    journal = records(folder / "journal.jsonl")
+    done = [entry for entry in journal if entry["status"] == "success" and entry.get("archive")]
+    forgotten = set((watched or {}).get("forgotten", ()))
+    expected = {entry["archive"]["id"]: entry["archive"]["name"] for entry in done}
+    expected = {key: name for key, name in expected.items() if key not in forgotten}
+    there = present(repository, expected)
+    current = transaction(repository)
+    verified = max((entry["transaction"] or 0 for entry in done if entry["verification"] == "success"), default=None)
+    known = watched or {"scanned": -1, "deletions": []}
+    state = {
+        "client": client,
+        "now": _iso(now),
+        "repository": str(repository),
+        "encryption": encryption(repository),
+        "transaction": current,
+        "verified_transaction": verified,
+        "unverified": current is not None and (verified is None or current > verified),
+        "append_only_transaction": append_only_transaction(repository),
+        "hidden": sorted(name for key, name in expected.items() if key not in there),
+        "deletions": known["deletions"] + deletions(repository, known["scanned"]),
+        "key_changed": key_changed(folder, repository),
+        "components": {},
+    }
+    for name, wanted in components.items():
+        mine = [entry for entry in done if entry["component"] == name and entry["archive"]["id"] in there]
+        state["components"][name] = _component(mine, wanted, now)
+    return state
+
+
+def append_only_transaction(repository):
+    """Return the last transaction that was made in append-only mode, by borg's own record."""
+    log = repository / "transactions"
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    return int(lines[-1].split()[1].rstrip(",")) if lines else None
+
+
+def key_changed(folder, repository):
+    """Return whether the repository's configuration (its sealed key) differs from the first one seen."""
+    first, current = folder / "config.first", repository / "config"
+    return first.exists() and (not current.exists() or first.read_bytes() != current.read_bytes())
+
+
+def _component(mine, wanted, now):
+    if not mine:
+        return {"archive": None, "received": None, "age_hours": None, "late": True}
+    newest = mine[-1]
+    age = (now - datetime.fromisoformat(newest["received"]).timestamp()) / 3600
+    return {
+        "archive": newest["archive"],
+        "received": newest["received"],
+        "age_hours": round(age, 2),
+        "late": age > wanted["pdma_hours"],
+        "verification": newest["verification"],
+    }
+
+
+def _iso(seconds):
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
