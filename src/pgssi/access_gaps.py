@@ -127,7 +127,7 @@ def _groups(
         # Packages give their own accounts the groups they need; only a person-like account is exact.
         extra = held & managed if _able(item) else set()
     else:
-        extra = held - set(account.groups)
+        extra = held - set(account.groups) - account.derived_groups()
         if _able(item):
             for group in sorted(set(account.groups) - held):
                 yield Difference("missing_group", host, login, group)

@@ -25,6 +25,8 @@ Reason = Literal[
     "", "left", "not_started", "no_profile", "replacement_ended", "replacement_not_started", "service"
 ]
 FILE = "group_vars/all/people.yml"
+# Groups that the access_rights role keeps on the hosts for itself (plugins/module_utils/accounts_plan.py).
+SUDO_GROUP, BREAK_GLASS_GROUP = "pgssi-sudo", "pgssi-break-glass"
 
 
 @dataclass(frozen=True, order=True)
@@ -76,6 +78,11 @@ class Account:
     reason: Reason = ""
     last_day: date | None = None
     console_only: bool = False
+
+    def derived_groups(self) -> frozenset[str]:
+        """Return the groups that the toolkit itself may add on a host, because of the other rights."""
+        sudo = {SUDO_GROUP} if self.sudo else set()
+        return frozenset(sudo | ({BREAK_GLASS_GROUP} if self.kind == "break_glass" else set()))
 
 
 def as_date(value: object) -> date | None:

@@ -152,6 +152,16 @@ def test_sudo_rules_are_compared_by_what_they_allow(site: dict[str, Any]) -> Non
     assert differences(site, live) == set()
 
 
+def test_groups_of_the_toolkit_follow_from_the_rights(site: dict[str, Any]) -> None:
+    """The role's own groups are no difference where they belong, and one where nothing calls for them."""
+    live = conform(site)
+    live["adm-adurand"]["groups"] += ["pgssi-sudo"]
+    live["secours"]["groups"] += ["pgssi-sudo", "pgssi-break-glass"]
+    assert differences(site, live) == set()
+    live["clemoine"]["groups"] += ["pgssi-sudo"]
+    assert differences(site, live) == {("extra_group", "clemoine")}
+
+
 def test_a_key_of_two_holders_is_found_across_hosts(site: dict[str, Any]) -> None:
     """The same key on two persons' accounts, on different hosts, is one difference; one person's is none."""
     first, second = conform(site), conform(site)
