@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from pgssi.errors import InvalidInput
 from pgssi.paths import CATALOGUE
 from pgssi.verify.plan import Selection, make_plan
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 RULES = {  # rule: (palier, groups)
     "demo-passes": (1, "all"),
     "demo-fails": (1, "all"),
@@ -188,16 +191,31 @@ class Site:
         hosts = {"h1": {}, "h2": {}, "h3": {"ansible_host": "away"}}
         self.inventory = fake_host.inventory(folder, hosts, site_waivers=[waiver], api_password="chut-chut")
 
+    def command(self, *options: str) -> list[str]:
+        """Return the command line of a verification."""
+        argv = [
+            sys.executable,
+            "-m",
+            "pgssi.cli",
+            "verify",
+            "-i",
+            self.inventory,
+            "-o",
+            str(self.folder / "output"),
+        ]
+        return [*argv, "--tests", str(self.tests), "--catalogue", str(self.folder / "catalogue"), *options]
+
     def verify(self, *options: str) -> tuple[int, dict[str, Any], str]:
         """Run the command; return its exit code, its results ({} when there are none) and what it said."""
-        output = self.folder / "output"
-        argv = [sys.executable, "-m", "pgssi.cli", "verify", "-i", self.inventory, "-o", str(output)]
-        argv += ["--tests", str(self.tests), "--catalogue", str(self.folder / "catalogue"), *options]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(
-            argv, capture_output=True, text=True, cwd=self.folder, env=environment, check=False
+            self.command(*options),
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            check=False,
         )
-        found = output / "results.json"
+        found = self.folder / "output" / "results.json"
         return (
             done.returncode,
             json.loads(found.read_text("utf-8")) if found.exists() else {},
@@ -297,6 +315,52 @@ def test_one_process_gives_the_same(tmp_path: Path) -> None:
     _, results, said = Site(tmp_path).verify("-l", "h1", "--acting")
     found = {rule: v["verdict"] for rule, v in by_rule(results, "h1").items()}
     assert found == {**EXPECTED, "demo-acts": "conforme"}, said
+
+
+def test_hosts_one_after_the_other(tmp_path: Path) -> None:
+    """In one process each host has its own fixtures, built for it and torn down after it."""
+    _, results, said = Site(tmp_path).verify("-l", "h1,h2", "-n", "1", "-r", "demo-passes")
+    seen = {v["host"]: v["observed"] for v in results["verdicts"]}
+    assert seen == {"h1": ["nom h1"], "h2": ["nom h2"]}, said
+
+
+CLEANS = """
+import pytest
+
+@pytest.fixture(scope="session")
+def account(host, site):
+    host.run("touch %s", f"{site['inventory_dir']}/trace-{site['inventory_hostname']}")
+    yield
+    host.run("rm %s", f"{site['inventory_dir']}/trace-{site['inventory_hostname']}")
+
+@pytest.mark.rule("demo-passes")
+def test_long(host, account):
+    host.run("sleep 60", timeout=90)
+"""
+
+
+@pytest.mark.parametrize("hosts", ["h1", "h1,h2"])
+def test_interruption_cleans_up(tmp_path: Path, hosts: str) -> None:
+    """Ctrl-C ends a run with exit 2, after the fixtures have undone what they did on the hosts."""
+    site = Site(tmp_path, CLEANS)
+    running = subprocess.Popen(
+        site.command("-l", hosts),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    for _ in range(300):
+        if len(list(tmp_path.glob("trace-*"))) == len(hosts.split(",")):
+            break
+        time.sleep(0.1)
+    time.sleep(0.3)
+    os.killpg(running.pid, signal.SIGINT)
+    said = running.communicate(timeout=30)[0].decode()
+    assert running.returncode == 2, said
+    assert "interrompue" in said
+    assert list(tmp_path.glob("trace-*")) == []
 
 
 def test_all_in_target_conform(tmp_path: Path) -> None:
@@ -402,8 +466,7 @@ def test_pytest_alone(tmp_path: Path) -> None:
         "h1",
     ]
     argv += ["--rule", "demo-passes", "--rule", "demo-waived", "--results", str(tmp_path / "out")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed, 1 skipped" in done.stdout
     assert (tmp_path / "out" / "results.json").exists()

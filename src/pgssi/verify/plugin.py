@@ -193,9 +193,9 @@ def _excuse(plan: Plan, host: str, rule: str, outcome: str) -> str:
     return ""
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Close the channels; a worker hands over what became of its hosts."""
+    """Close the channels, once all fixtures have cleaned up; a worker tells what became of its hosts."""
     hosts = session.config.stash.get(HOSTS, None)
     if hosts is None:
         return
