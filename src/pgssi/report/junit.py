@@ -18,6 +18,9 @@ from pgssi.scoring import Finding, Score
 def write_junit(results: Mapping[str, Any], score: Score, path: Path) -> Path:
     """Write the testcases to ``path``, one testsuite per host; return the path."""
     root = ElementTree.Element("testsuites", name=clean(f"PGSSI-S {results['site']['name']}"))
+    by_host: dict[str, list[Finding]] = {}
+    for finding in score.findings:
+        by_host.setdefault(finding.host, []).append(finding)
     for host in results["hosts"]:
         suite = ElementTree.SubElement(
             root,
@@ -27,12 +30,11 @@ def write_junit(results: Mapping[str, Any], score: Score, path: Path) -> Path:
             time=f"{float(host.get('seconds') or 0):.3f}",
         )
         counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-        for finding in score.findings:
-            if finding.host == host["name"]:
-                counts["tests"] += 1
-                outcome = _testcase(suite, finding)
-                if outcome:
-                    counts[outcome] += 1
+        for finding in by_host.get(host["name"], ()):
+            counts["tests"] += 1
+            outcome = _testcase(suite, finding)
+            if outcome:
+                counts[outcome] += 1
         suite.attrib.update({name: str(count) for name, count in counts.items()})
     for name in ("tests", "failures", "errors", "skipped"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -100,13 +101,18 @@ def subject(name: str) -> Pair:
 
 def both(french: str, english: str, **values: object) -> Markup:
     """Return both languages for the switch of the page; ``values`` fill ``{name}`` fields, escaped."""
+    marked = _both(french, english)
+    if not values:
+        return marked
     safe = {name: value if isinstance(value, Markup) else clean(str(value)) for name, value in values.items()}
-    if french == english and not values:
-        return escape(clean(french))
-    pair = [
-        Markup(escape(clean(text))).format(**safe) if safe else escape(clean(text))
-        for text in (french, english)
-    ]
+    return marked.format(**safe)
+
+
+@lru_cache(maxsize=4096)
+def _both(french: str, english: str) -> Markup:
+    pair = escape(clean(french)), escape(clean(english))
+    if french == english:
+        return pair[0]
     return Markup('<span lang="fr">{}</span><span lang="en">{}</span>').format(*pair)
 
 
