@@ -36,7 +36,7 @@ def test_wrong_sudo_password_is_given_once(tmp_path: Path) -> None:
     """A wrong password is tried once and never again: three failures would lock the account."""
     opened, asked = fake_host.with_sudo(tmp_path, "mauvais mot")
     for _ in range(3):
-        with pytest.raises(Unreachable, match=r"Sorry, try again|refusé"):
+        with pytest.raises(Unreachable, match=r"mot de passe de sudo refusé : Sorry, try again"):
             opened.run("true")
     assert asked.read_text("utf-8") == "mauvais mot\n"
 

@@ -200,7 +200,9 @@ class Channel:
             if prompts > asked:
                 asked = prompts
                 if asked > 1 or self._password is None:
-                    raise ConnectionLost("mot de passe de sudo refusé")
+                    failure = self._explain("mot de passe de sudo refusé")
+                    self._abandon()
+                    raise Unreachable(failure)
                 self._send(self._password.encode() + b"\n")
         del self._buffer[: at + len(nonce) + 1]
 
