@@ -105,6 +105,19 @@ def test_command_lists_the_gaps_as_plain_text(tmp_path: Path, monkeypatch: pytes
     assert "Site : palier 0, cible 2" in flat and "sur 2." in flat
 
 
+def test_command_does_not_call_left_out_rules_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a run of palier 1 only, palier 2 is unknown, not lacking; the count still says how much."""
+    monkeypatch.setattr(report_cli, "load_catalogue", lambda: CATALOGUE)
+    selection = {"palier": 1, "limit": None, "guides": [], "rules": [], "acting": None}
+    results = make_results(
+        CATALOGUE, [make_host("h")], lambda _, r: "conforme" if r.palier == 1 else None, selection=selection
+    )
+    answer = CliRunner().invoke(report_cli.app, ["gaps", str(saved(tmp_path / "r", results))])
+    flat = " ".join(answer.output.split())
+    assert "Titre de two" not in flat
+    assert "palier 1, cible 2" in flat and "1 non vérifiées, sur 2." in flat
+
+
 def test_command_writes_beside_the_results_by_default(tmp_path: Path) -> None:
     """The page of a foreign catalogue is written too, with its warning."""
     path = saved(tmp_path / "r", results_of("conforme"), with_page=False)

@@ -63,7 +63,7 @@ def cautions(results: Mapping[str, Any], score: Score, catalogue: Catalogue) -> 
     """Yield every limit of this measurement that changes what its figures mean."""
     digest = results["catalogue"]["digest"]
     if digest != catalogue.digest:
-        yield Caution(both(*OTHER_CATALOGUE), (digest, catalogue.digest))
+        yield Caution(both(*OTHER_CATALOGUE), tuple(f"{name[:19]}…" for name in (digest, catalogue.digest)))
     lost = tuple(host["name"] for host in results["hosts"] if host["status"] != "ok")
     if lost:
         yield Caution(both(*UNREACHABLE, n=len(lost)), lost)

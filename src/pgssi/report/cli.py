@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.report import load_results, write
 from pgssi.report.compare import write_comparison
 from pgssi.report.document import read_document
+from pgssi.report.view import gaps_by_host
 from pgssi.report.words import CAUSES, VERDICT_NAMES, clean, shorten, subject
 from pgssi.scoring import Cell, Finding, Level, score
 
@@ -53,9 +55,11 @@ def gaps(results: Results) -> None:
         console.print(
             "Ces résultats viennent d'un autre catalogue que celui de cette version.", style="yellow"
         )
-    for (host, guide), cell in judged.cells.items():
-        if cell.gaps:
-            console.print(_group(host, guide, cell, catalogue))
+    for host, guides in gaps_by_host(judged):
+        if not guides:
+            console.print(_plain(f"{host} : {CAUSES['unreachable'][0].lower()}"), style="bold magenta")
+        for guide, rows in guides:
+            console.print(_group(judged.cells[host, guide], guide, rows, catalogue))
     towards = judged.towards_target
     console.print(
         f"Site : palier {_reached(judged.site)}, cible {judged.target}. Vérifications pour la cible : "
@@ -65,14 +69,14 @@ def gaps(results: Results) -> None:
     )
 
 
-def _group(host: str, guide: str, cell: Cell, catalogue: Catalogue) -> Table:
+def _group(cell: Cell, guide: str, rows: Sequence[Finding], catalogue: Catalogue) -> Table:
     """Return the gaps of one guide on one host as a table that stays readable on 80 columns."""
-    heading = f"{host} · {subject(guide)[0]} : palier {_reached(cell.level)} → {cell.next}"
+    heading = f"{rows[0].host} · {subject(guide)[0]} : palier {_reached(cell.level)} → {cell.next}"
     table = Table(title=_plain(heading), title_justify="left", title_style="bold", box=None, expand=True)
     table.add_column("Verdict", no_wrap=True)
     table.add_column("Règle", ratio=2)
     table.add_column("Observé", ratio=3)
-    for gap in cell.gaps:
+    for gap in rows:
         rule = catalogue.rules.get(gap.rule)
         table.add_row(
             f"[{STYLES[gap.verdict]}]{VERDICT_NAMES[gap.verdict][0]}[/]",

@@ -141,16 +141,21 @@ def themes(score: Score) -> list[tuple[str, list[RequirementScore]]]:
 
 
 def gaps_by_host(score: Score) -> list[tuple[str, list[tuple[str, tuple[Finding, ...]]]]]:
-    """Return ``(host, [(guide, gaps)])`` for the hosts with gaps; unreachable ones without rules."""
-    rows = [
-        (host, guide, tuple(gap for gap in cell.gaps if gap.cause != "unreachable"))
-        for (host, guide), cell in score.cells.items()
-        if cell.gaps
-    ]
-    return [
-        (host, [(guide, gaps) for _, guide, gaps in group if gaps])
-        for host, group in groupby(rows, key=lambda row: row[0])
-    ]
+    """Return ``(host, [(guide, gaps)])`` for the hosts with gaps that someone can close.
+
+    Rules left out by the selection are no gap of the host: they are listed with what was not verified.
+    An unreachable host is there without its rules.
+    """
+    lost = {finding.host for finding in score.findings if finding.cause == "unreachable"}
+    found = []
+    for host, cells in groupby(score.cells.items(), key=lambda item: item[0][0]):
+        guides = [
+            (guide, tuple(g for g in cell.gaps if g.cause != "not_selected")) for (_, guide), cell in cells
+        ]
+        shown = [] if host in lost else [(guide, gaps) for guide, gaps in guides if gaps]
+        if shown or host in lost:
+            found.append((host, shown))
+    return found
 
 
 def captions(results: Mapping[str, Any], score: Score) -> dict[int, Markup]:
