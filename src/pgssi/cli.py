@@ -33,8 +33,8 @@ def _present(module: str) -> bool:
         return False
 
 
-def build() -> typer.Typer:
-    """Assemble the command line from its parts."""
+def build(only: str = "") -> typer.Typer:
+    """Assemble the command line from its parts, or only the one asked for: the others cost a second."""
     app = typer.Typer(
         help="PGSSI-S : vérifie les hôtes d'un site, explique les règles, écrit le rapport.",
         no_args_is_help=True,
@@ -48,22 +48,25 @@ def build() -> typer.Typer:
             typer.echo(f"pgssi {__version__}")
             raise typer.Exit
 
+    wanted = {only} if only in GROUPS or only in COMMANDS else {*GROUPS, *COMMANDS}
     for name, module in GROUPS.items():
-        if _present(module):
+        if name in wanted and _present(module):
             app.add_typer(importlib.import_module(module).app, name=name)
     for name, (module, function) in COMMANDS.items():
-        if _present(module):
+        if name in wanted and _present(module):
             app.command(name)(getattr(importlib.import_module(module), function))
     return app
 
 
 def main() -> None:
-    """Run the command; a PgssiError is shown without a traceback and exits with 2."""
+    """Run the command; a PgssiError is shown without a traceback and exits with 2; Ctrl-C with 130."""
     try:
-        build()()
+        build(next(iter(sys.argv[1:]), ""))()
     except PgssiError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
