@@ -103,7 +103,8 @@ def load_inventory(
             manager.subset(limit)
         selected = tuple(str(host.name) for host in manager.list_hosts("all"))
     except AnsibleError as error:
-        raise _invalid(shown, "inventory", _message(error), _remedy(error)) from error
+        file, _ = _place(error)
+        raise _invalid(file or shown, "inventory", _message(error), _remedy(error)) from error
     if not raw:
         raise _invalid(shown, "inventory", "ne contient aucun hôte", "Vérifier le fichier d'hôtes.")
     if not selected:
@@ -174,7 +175,8 @@ def _value(values: Mapping[str, Any], name: str, host: str, source: str) -> Any:
     try:
         return plain(values[name])
     except Exception as error:  # a filter or a lookup of the site may raise anything
-        return Unresolved(Problem(source, f"{name} ({host})", "", _message(error), _remedy(error)))
+        file, text = _place(error)
+        return Unresolved(Problem(file or source, f"{name} ({host})", text, _message(error), _remedy(error)))
 
 
 def plain(value: Any) -> Any:
@@ -220,6 +222,20 @@ def _refuse(variables: Mapping[str, Variables]) -> None:
 def _message(error: Exception) -> str:
     text = str(getattr(error, "message", "") or error) or type(error).__name__
     return " ".join(text.split())[:400].rstrip(".")
+
+
+def _place(error: BaseException | None) -> tuple[str, str]:
+    """Return ``file:line`` and the template that Ansible could not use, as far as it says."""
+    from ansible._internal._datatag._tags import Origin  # has no public name in ansible-core 2.19
+
+    while error:
+        about = getattr(error, "obj", None)
+        origin = about if isinstance(about, Origin) else Origin.get_tag(about)
+        if origin and origin.path:
+            text = str(about)[:80] if isinstance(about, str) and "{{" in about else ""
+            return f"{origin.path}:{origin.line_num}", text
+        error = error.__cause__ or error.__context__
+    return "", ""
 
 
 def _remedy(error: Exception) -> str:

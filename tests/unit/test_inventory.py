@@ -101,7 +101,11 @@ def test_extra_variables_are_not_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "limit", "told"),
     [
-        (HOSTS.replace("prefix: base", "other: 1"), None, r"site_word \(b\).*'prefix' is undefined.*Définir"),
+        (
+            HOSTS.replace("prefix: base", "other: 1"),
+            None,
+            r"hosts\.yml:5: site_word \(b\) = '{{ prefix }}.*'prefix' is undefined.*Définir",
+        ),
         (
             HOSTS
             + '    late: {vars: {site_x: \'{{ lookup("ansible.builtin.file", "/no/f") }}\'}, hosts: {b: }}',
@@ -110,7 +114,7 @@ def test_extra_variables_are_not_remembered(tmp_path: Path) -> None:
         ),
         (HOSTS, "nobody", r"--limit.*nobody"),
         ("all: {hosts: {}}", None, "ne contient aucun hôte"),
-        ("all: [", None, "inventory"),
+        ("all: {hosts: {a: [}}", None, r"hosts\.yml"),
     ],
     ids=["undefined", "broken-elsewhere", "limit", "empty", "unreadable"],
 )
