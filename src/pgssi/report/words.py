@@ -129,9 +129,8 @@ def long_date(day: date) -> Markup:
 
 
 def css_string(value: str) -> str:
-    """Return a quoted CSS string in which nothing but letters, digits and spaces stands unescaped."""
-    return (
-        '"'
-        + "".join(c if c.isascii() and (c.isalnum() or c == " ") else f"\\{ord(c):06x}" for c in value)
-        + '"'
-    )
+    """Return a quoted CSS string in which every character but letters and digits is escaped.
+
+    Spaces too: one that follows an escape would be read as its end.
+    """
+    return '"' + "".join(c if c.isascii() and c.isalnum() else f"\\{ord(c):06x}" for c in value) + '"'
