@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -71,6 +72,43 @@ def test_killed_at_every_system_call(tmp_path: Path) -> None:
             break
     assert survived, "the writer was never let through: raise the range"
     assert fatal > 10
+
+
+def test_a_full_disk_at_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space left, at any write: refused in a sentence, and the next append goes through."""
+    real = os.write
+    for fatal in range(1, 20):
+        journal = first(tmp_path / str(fatal))
+        calls = 0
+
+        def full(handle: int, data: bytes, limit: int = fatal) -> int:
+            nonlocal calls
+            calls += 1
+            if calls >= limit:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(handle, data[: len(data) // 2 or 1] if calls == limit - 1 else data)
+
+        monkeypatch.setattr(os, "write", full)
+        try:
+            journal.append(
+                kind="red_button", what="x", where=[], who={"operator": "x"}, files=[("p", b"data")]
+            )
+        except PgssiError as error:
+            assert "No space left" in str(error)
+        else:
+            break
+        finally:
+            monkeypatch.setattr(os, "write", real)
+        journal.append(kind="red_button", what="y", where=[], who={"operator": "x"})
+        assert journal.verify().ok, fatal
+    assert fatal > 4
+
+
+def test_a_forbidden_directory_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """A file where the directory should be is a refusal, not a traceback."""
+    (tmp_path / "ev").write_text("x", "ascii")
+    with pytest.raises(PgssiError, match="ev"):
+        Journal(tmp_path / "ev").append(kind="red_button", what="x", where=[], who={"operator": "x"})
 
 
 def test_an_interrupted_write_is_reported_until_it_is_finished(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         " recommencez.",
         "The journal {dir} has been held by another process for five minutes. End it, then try again.",
     ),
+    "no_access": (
+        "Le journal {dir} est inaccessible : {detail}. Vérifiez ses droits et l'espace disque.",
+        "The journal {dir} cannot be used: {detail}. Check its permissions and the disk space.",
+    ),
     "secret_file": (
         "La pièce jointe {path} contient un secret (clé privée, empreinte de mot de passe ou coffre)."
         " Retirez-le.",
@@ -176,6 +180,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "orphan": ("pièce jointe sans preuve.", "attachment without a record."),
     "stranger": ("fichier étranger au journal.", "file that is no part of the journal."),
     "clock": ("date antérieure à celle de la ligne précédente.", "dated before the line above it."),
+    "no_anchor": (
+        "sans --anchor, un ancien état complet remis en place ne se verrait pas.",
+        "without --anchor, a complete older state put back would not show.",
+    ),
     "no_signers": (
         "signataires du site inconnus ici : signatures vérifiées contre leur propre clé seulement.",
         "signers of the site unknown here: signatures checked against their own key only.",

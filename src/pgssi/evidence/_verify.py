@@ -109,6 +109,8 @@ def verify_journal(
     ]
     notes = [found for found in attachments if not found.code.startswith("file_")]
     notes += _clock(values)
+    if anchor is None and lines:
+        notes.append(Finding("no_anchor", JOURNAL))
     if signers is None and lines:
         notes.append(Finding("no_signers", JOURNAL))
     automation = frozenset(signer.principal for signer in signers or () if signer.kind == "automation")
@@ -150,7 +152,7 @@ def _check(
     if found != key:
         return Finding("signature_key", place, {"key": key}), ""
     if signers is None:
-        signer = Signer(by or key, public_key_of(blob))
+        signer = Signer(key, public_key_of(blob))  # whose name it claims proves nothing here
     else:
         known = [signer for signer in signers if signer.fingerprint == key]
         if not known:
@@ -167,7 +169,7 @@ def _check(
         return Finding("signature_date", place, {"by": signer.principal, "day": day}), ""
     if not is_valid(signed_message(value), blob, signer):
         return Finding("signature_invalid", place, {"by": signer.principal}), ""
-    return None, signer.principal
+    return None, (by or key) if signers is None else signer.principal
 
 
 def _signatures(

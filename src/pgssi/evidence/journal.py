@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -199,7 +199,6 @@ class Journal:
 
         Returns the record of what was set aside, or None. Raises PgssiError when anything else is wrong.
         """
-        _storage.prepare(self.directory)
         with self._lock(exclusive=True):
             _storage.recover(self.directory)
             lines, tail = read_lines(self.directory)
@@ -230,7 +229,6 @@ class Journal:
     ) -> Record:
         if key:
             self._identity(Path(key))  # before anything exists on disk
-        _storage.prepare(self.directory)
         with self._lock(exclusive=True):
             _storage.recover(self.directory)
             lines = self._sound_lines()
@@ -299,8 +297,17 @@ class Journal:
 
     # What is there
 
-    def _lock(self, *, exclusive: bool) -> AbstractContextManager[None]:
-        return _storage.locked(self.directory, exclusive=exclusive)
+    @contextmanager
+    def _lock(self, *, exclusive: bool) -> Iterator[None]:
+        """Hold the journal; a full disk or a forbidden directory is told in a sentence."""
+        try:
+            if exclusive:
+                _storage.prepare(self.directory)
+            with _storage.locked(self.directory, exclusive=exclusive):
+                yield
+        except OSError as error:
+            detail = error.strerror or str(error)
+            raise PgssiError(text("no_access", dir=str(self.directory), detail=detail)) from error
 
     def _sound_lines(self) -> list[Line]:
         lines, tail = read_lines(self.directory)
