@@ -1,7 +1,8 @@
 """Pytest plugin: for each break, the rule's tests are green, the host is broken, the same tests are red.
 
 Loaded beside the verifier (``-p saboteur``), so that a break is judged by the very tests that judge production,
-over the same open channel. ``--breaks FILE`` says what to do ([{rule, host, shell}]); ``--outcomes FILE`` receives
+over the same open channel. ``--breaks FILE`` says what to do: [{rule, host, on, shell}], where host is the one whose
+rule is judged ($HOST in the script) and on the one where the script runs, if another. ``--outcomes FILE`` receives
 [{rule, host, before, after, message}]; a break whose rule is not green beforehand is left for a later batch.
 """
 
@@ -52,8 +53,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         before, message = _judge(items)
         after = ""
         if before == "conforme":
-            opened = hosts.get(name)
-            done = opened.host.run(f"set -eu\n{sabotage['shell']}", timeout=180)
+            script = f"set -eu\nHOST={name}\n{sabotage['shell']}"
+            done = hosts.get(sabotage["on"]).host.run(script, timeout=180)
             hosts.forget()
             if done.rc == 0:
                 after, message = _judge(items)

@@ -40,7 +40,7 @@ def _targets(groups: tuple[str, ...] | list[str], wanted: str | None) -> Iterato
 def _breaks() -> list[dict[str, str]]:
     rules = load_catalogue().rules
     return [
-        {"rule": raw["rule"], "host": host, "shell": raw["shell"]}
+        {"rule": raw["rule"], "host": host, "on": raw.get("on", host), "shell": raw["shell"]}
         for path in sorted(BREAKS.glob("*.yml"))
         for raw in yaml.safe_load(path.read_text("utf-8"))["breaks"]
         for host in _targets(rules[raw["rule"]].groups, raw.get("host"))
