@@ -149,7 +149,11 @@ class Guard:
 
     def as_result(self) -> Dict[str, Any]:
         """Return what the control node needs to confirm: ``{id, directory, remaining}`` (seconds)."""
-        return {"id": self.id, "directory": str(self.directory), "remaining": round(_remaining(self._state()), 1)}
+        return {
+            "id": self.id,
+            "directory": str(self.directory),
+            "remaining": round(_remaining(self._state()), 1),
+        }
 
     def _arm(self) -> None:
         if os.geteuid() != 0:

@@ -102,8 +102,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pgssi.toolkit.plugins.module_utils.guard import Guard, GuardError, execute, pending, settle
-from ansible_collections.pgssi.toolkit.plugins.module_utils.guard_snapshot import SnapshotError, check_path, describe
+from ansible_collections.pgssi.toolkit.plugins.module_utils.guard import (
+    Guard,
+    GuardError,
+    execute,
+    pending,
+    settle,
+)
+from ansible_collections.pgssi.toolkit.plugins.module_utils.guard_snapshot import (
+    SnapshotError,
+    check_path,
+    describe,
+)
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,9 @@ def validate(file: Wanted, directory: str) -> None:
     finally:
         staged.unlink()
     if status != 0:
-        raise GuardError("validate_failed", label=file.path, command=file.validate, status=status, output=output)
+        raise GuardError(
+            "validate_failed", label=file.path, command=file.validate, status=status, output=output
+        )
 
 
 def change(module: AnsibleModule) -> dict:
@@ -177,7 +189,9 @@ def change(module: AnsibleModule) -> dict:
     files = [wanted(raw) for raw in options["files"]]
     if module.check_mode:
         if os.geteuid() == 0 and pending():
-            module.warn("A guarded change is pending on this host: what is shown is compared with its temporary state.")
+            module.warn(
+                "A guarded change is pending on this host: what is shown is compared with its temporary state."
+            )
     elif os.geteuid() != 0:
         raise GuardError("not_root")
     else:
@@ -189,7 +203,10 @@ def change(module: AnsibleModule) -> dict:
         "changed": bool(changed or stale),
         "changed_files": [file.path for file in changed],
         "diff": [shown for shown in differences.values() if shown]
-        + [{"before_header": command, "before": "", "after": "not effective: applied again\n"} for command in stale],
+        + [
+            {"before_header": command, "before": "", "after": "not effective: applied again\n"}
+            for command in stale
+        ],
     }
     if not result["changed"] or module.check_mode:
         return result

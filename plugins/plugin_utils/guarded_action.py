@@ -102,7 +102,11 @@ class GuardedAction(ActionBase):
             if state and state["state"] == "confirmed":
                 return {}
             if state:
-                reason = "too late: the time was over" if self.lang == "en" else "trop tard : le délai était écoulé"
+                reason = (
+                    "too late: the time was over"
+                    if self.lang == "en"
+                    else "trop tard : le délai était écoulé"
+                )
                 break
         return self._wait(session, guard, script, end, reason)
 

@@ -12,7 +12,18 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-CONTAINERS = ("podman", "docker", "docker_api", "buildah", "chroot", "lxc", "lxd", "incus", "nspawn", "kubectl")
+CONTAINERS = (
+    "podman",
+    "docker",
+    "docker_api",
+    "buildah",
+    "chroot",
+    "lxc",
+    "lxd",
+    "incus",
+    "nspawn",
+    "kubectl",
+)
 _ASKPASS = """#!/bin/sh
 printf '%s\\n' "$PGSSI_SSH_PASSWORD"
 """
@@ -32,7 +43,9 @@ class NewSession:
     def __init__(self, action: ActionBase) -> None:
         self._action = action
         self._connection = action._connection
-        name = (getattr(self._connection, "ansible_name", "") or self._connection.transport).rpartition(".")[2]
+        name = (getattr(self._connection, "ansible_name", "") or self._connection.transport).rpartition(".")[
+            2
+        ]
         if name not in ("ssh", "local", *CONTAINERS):
             raise Unsupported(f"connection {name}")
         self.logs_in = name == "ssh"
