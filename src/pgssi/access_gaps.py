@@ -101,7 +101,8 @@ def _entry(host: str, item: Mapping[str, Any], account: Account | None) -> Itera
     if not _able(item) or (account and account.state == "active"):
         return
     seen = f"se connecte par {', '.join(_WAYS.get(way, way) for way in item['login_by'])}"
-    seen += f", dernière connexion {item['last_login']}" if item.get("last_login") else ""
+    if item.get("last_login"):
+        seen += f", dernière connexion {item['last_login'].replace('T', ' ').replace('Z', ' UTC')}"
     if item["login"] == "root":
         code = "default_login"
     elif account is None:
