@@ -46,7 +46,9 @@ def verify(
     tests: Annotated[Path, Option(hidden=True)] = COMPLIANCE,
     catalogue: Annotated[Path | None, Option(hidden=True)] = None,
 ) -> None:
-    """Vérifie les hôtes d'un inventaire, sans les changer, et écrit le rapport.
+    """Vérifie les hôtes d'un inventaire et écrit le rapport.
+
+    Lecture seule, sauf les essais que le site autorise à agir ; ils ne laissent pas de trace.
 
     Code de retour : 0 tout est conforme au palier visé, 1 il reste des écarts, 2 la vérification n'a pas pu
     avoir lieu.

@@ -88,6 +88,9 @@ class Progress:
     def seen(self, record: Mapping[str, Any]) -> None:
         """Take note of one test's record."""
         rules = self._seen[record["host"]]
+        if self._plan.contexts[record["host"]].waiver(record["rule"]):
+            rules[record["rule"]] = "derogation"
+            return
         rules[record["rule"]] = worst([rules.get(record["rule"], record["outcome"]), record["outcome"]])
 
     def _table(self) -> Table:
