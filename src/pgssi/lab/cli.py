@@ -33,7 +33,7 @@ def up(hosts: Hosts = None, inventory: Inventories = None, directory: Directory 
     """Démarre le laboratoire ; ce qui tourne déjà n'est pas touché."""
     lab = _lab(inventory, directory)
     lab.up(*(hosts or ()))
-    console.print(f"Laboratoire prêt : {len(lab.hosts)} hôtes. Se connecter : pgssi lab ssh {lab.hosts[0]}")
+    console.print(f"Laboratoire prêt. Se connecter : pgssi lab ssh {(hosts or lab.hosts)[0]}")
 
 
 @app.command()

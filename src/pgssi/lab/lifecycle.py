@@ -75,7 +75,7 @@ class Lab:
             present = list(networks(self.model.prefix))
             if present:
                 podman("network", "rm", "--force", *present)
-                self._say(f"{len(present)} réseaux retirés")
+                self._say(f"réseaux retirés : {', '.join(sorted(present))}")
             pin(self.directory, {host.address: () for host in self.model.hosts.values()})
 
     def reset(self, *names: str) -> None:
@@ -159,7 +159,7 @@ class Lab:
     def _remove(self, names: Sequence[str]) -> None:
         if names:
             podman("rm", "--force", "--time", "2", *names)
-            self._say(f"{len(names)} conteneurs retirés : {', '.join(sorted(names))}")
+            self._say(f"conteneurs retirés : {', '.join(sorted(names))}")
 
     def _host(self, host: LabHost, image: str, ready: bool) -> None:
         name = self.model.container(host.name)

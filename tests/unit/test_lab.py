@@ -1,0 +1,112 @@
+"""The lab is what its inventory says; keys, pins and first-day files follow fixed rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pgssi.errors import InvalidInput
+from pgssi.inventory import load_inventory
+from pgssi.lab.keys import make_keys, pin
+from pgssi.lab.model import LabModel, lab_model
+from pgssi.lab.seed import steps
+
+HOSTS = """
+all:
+  vars:
+    site_zones:
+      servers: {cidr4: 192.0.2.0/24, cidr6: "2001:db8:2::/64"}
+      backup: {cidr4: 198.51.100.0/24, cidr6: "2001:db8:3::/64"}
+  hosts:
+    gw: {ansible_host: 192.0.2.254, lab_image: debian13, lab_zones: [servers, backup]}
+    db: {ansible_host: 192.0.2.10, lab_image: debian12, lab_zones: [servers]}
+    outsider: {ansible_host: 203.0.113.1}
+"""
+
+
+def _model(directory: Path, text: str = HOSTS) -> LabModel:
+    path = directory / "hosts.yml"
+    path.write_text(text, "utf-8")
+    return lab_model(load_inventory([str(path)]))
+
+
+def test_hosts_with_an_image_are_the_lab(tmp_path: Path) -> None:
+    """Only hosts with lab_image are containers; the host with several zones is the gateway of the others."""
+    model = _model(tmp_path)
+    assert list(model.hosts) == ["gw", "db"]
+    assert (model.hosts["gw"].gateway, model.hosts["db"].gateway) == (None, 254)
+    assert model.hosts["db"].image == "localhost/pgssi-lab:debian12"
+
+
+def test_a_host_has_the_same_place_in_every_zone_and_both_families(tmp_path: Path) -> None:
+    """The gateway ends with 254 in each zone, in IPv4 and IPv6; interfaces bear the zones' names."""
+    options = _model(tmp_path).run_options(_model(tmp_path).hosts["gw"])
+    assert "lab-servers:ip=192.0.2.254,ip6=2001:db8:2::fe,interface_name=servers0" in options
+    assert "lab-backup:ip=198.51.100.254,ip6=2001:db8:3::fe,interface_name=backup0" in options
+    assert "net.ipv4.ip_forward=1" in options
+
+
+def test_only_the_gateway_forwards_and_everyone_knows_the_others_by_name(tmp_path: Path) -> None:
+    """A host without forwarding gets the names of the other hosts, not its own."""
+    options = _model(tmp_path).run_options(_model(tmp_path).hosts["db"])
+    assert "net.ipv4.ip_forward=1" not in options
+    assert "gw:192.0.2.254" in options
+    assert not any(option.startswith("db:") for option in options)
+
+
+def test_a_changed_image_makes_a_new_container(tmp_path: Path) -> None:
+    """The digest follows the image and the description of the host, nothing else."""
+    model = _model(tmp_path)
+    assert model.digest(model.hosts["db"], "a") != model.digest(model.hosts["db"], "b")
+    assert model.digest(model.hosts["db"], "a") == _model(tmp_path).digest(model.hosts["db"], "a")
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "key"),
+    [
+        ("lab_zones: [servers]}", "lab_zones: [serveurs]}", "db.lab_zones"),
+        ("lab_zones: [servers]}", "lab_zones: []}", "db.lab_zones"),
+        ("ansible_host: 192.0.2.10", "ansible_host: 198.51.100.10", "db.ansible_host"),
+        ("lab_image", "image", "lab_image"),
+    ],
+)
+def test_a_wrong_description_names_the_key(tmp_path: Path, found: str, written: str, key: str) -> None:
+    """An unknown zone, no zone, an address outside its zone, no lab host: each names what to correct."""
+    with pytest.raises(InvalidInput) as caught:
+        _model(tmp_path, HOSTS.replace(found, written))
+    assert [problem.key for problem in caught.value.problems] == [key]
+    assert all(problem.remedy for problem in caught.value.problems)
+
+
+def test_keys_are_made_once(tmp_path: Path) -> None:
+    """A second call keeps the keys; a key whose public half is lost is made again."""
+    make_keys(tmp_path)
+    first = (tmp_path / "keys" / "pgssi").read_bytes()
+    make_keys(tmp_path)
+    assert (tmp_path / "keys" / "pgssi").read_bytes() == first
+    (tmp_path / "keys" / "pgssi.pub").unlink()
+    make_keys(tmp_path)
+    assert (tmp_path / "keys" / "pgssi").read_bytes() != first
+    assert (tmp_path / "keys" / "pgssi").stat().st_mode & 0o077 == 0
+
+
+def test_pins_of_other_addresses_stay(tmp_path: Path) -> None:
+    """Pinning replaces the lines of the given addresses only, and forgets an address without keys."""
+    known = tmp_path / "known_hosts"
+    known.write_text("192.0.2.1 ssh-ed25519 OLD\n192.0.2.10 ssh-ed25519 OTHER\n192.0.2.2 ssh-ed25519 GONE\n")
+    pin(tmp_path, {"192.0.2.1": ["ssh-ed25519 NEW root@host"], "192.0.2.2": []})
+    assert known.read_text() == "192.0.2.10 ssh-ed25519 OTHER\n192.0.2.1 ssh-ed25519 NEW\n"
+
+
+def test_first_day_files_run_in_the_order_of_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all hosts get comes first, then what the groups get, then the host's own."""
+    for name in ("db/10-own.sh", "database_servers/20-group.sql", "all/90-all.sh"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("true\n")
+    monkeypatch.setattr("pgssi.lab.seed.SEED", tmp_path)
+    hosts = HOSTS + "  children: {database_servers: {hosts: {db: }}}\n"
+    files = steps(_model(tmp_path, hosts).hosts["db"]).files
+    assert [file.name for file in files] == ["90-all.sh", "20-group.sql", "10-own.sh"]
