@@ -167,6 +167,25 @@ def test_an_anchor_kept_elsewhere_catches_a_cut(journal: Journal, inventory: Pat
     assert "ancre" in run("verify", "-i", inventory, "--anchor", tmp_path / "ancre", code=1)
 
 
+def test_an_auditor_needs_ssh_keygen_alone(
+    journal: Journal, inventory: Path, key: Path, tmp_path: Path
+) -> None:
+    """The documented recipe: signers file, statement less its place and signature, ssh-keygen -Y verify."""
+    journal.append(**SHEET)
+    run("sign", "1", "--key", key, "-i", inventory)
+    (tmp_path / "signers").write_text(run("signers", "-i", inventory), "utf-8")
+    entry = json.loads((journal.directory / "journal.jsonl").read_bytes().splitlines()[1])
+    blob = entry.pop("signature")
+    del entry["seq"], entry["previous"]
+    statement = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    armour = f"-----BEGIN SSH SIGNATURE-----\n{blob}\n-----END SSH SIGNATURE-----\n"
+    (tmp_path / "signature").write_text(armour, "ascii")
+    command = ["ssh-keygen", "-Y", "verify", "-n", "pgssi-evidence", "-I", "adm-x"]
+    command += ["-f", str(tmp_path / "signers"), "-s", str(tmp_path / "signature")]
+    assert subprocess.run(command, input=statement, capture_output=True, check=False).returncode == 0
+    assert subprocess.run(command, input=statement + b" ", capture_output=True, check=False).returncode != 0
+
+
 def test_unknown_record_and_nowhere_to_look(journal: Journal, inventory: Path) -> None:
     """Both are refused in a sentence, not with a traceback."""
     journal.append(**SHEET)

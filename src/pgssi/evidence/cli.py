@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pgssi.errors import PgssiError
 from pgssi.evidence import words
+from pgssi.evidence._signing import allowed_signers
 from pgssi.evidence._texts import language, text
 from pgssi.evidence._verify import Anchor, Verification
 from pgssi.evidence.journal import Journal, Record
@@ -252,3 +253,10 @@ def repair(inventory: Inventory = None, directory: Directory = None, lang: Lang 
     _report(journal.verify(), lang)
     if record:
         typer.echo(record.id)
+
+
+@app.command()
+def signers(inventory: Inventory = None, directory: Directory = None, lang: Lang = "fr") -> None:
+    """Écrit le fichier allowed_signers du site, pour vérifier une signature avec ssh-keygen seul."""
+    journal, _ = _open(inventory, directory, lang)
+    typer.echo(allowed_signers(journal.signers or ()), nl=False)
