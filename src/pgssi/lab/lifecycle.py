@@ -20,6 +20,10 @@ from pgssi.paths import ROOT
 
 DIRECTORY = ROOT / ".lab"
 BOOT_SECONDS = 90
+CROWDED = (
+    "Avec beaucoup de conteneurs, le noyau peut manquer d'instances inotify : "
+    "sysctl fs.inotify.max_user_instances=512."
+)
 FINGERPRINT = ROOT / "lab" / "fingerprint.sh"
 
 
@@ -201,7 +205,7 @@ def _booted(container: str) -> None:
             break
         time.sleep(0.3)
     failed = inside(container, "systemctl --failed --no-legend --plain")
-    raise PgssiError(f"{container} n'a pas démarré entièrement : {failed or state}")
+    raise PgssiError(f"{container} n'a pas démarré entièrement : {failed or state}\n{CROWDED}")
 
 
 def _answers(address: str, port: int = 22) -> None:
