@@ -169,7 +169,8 @@ def key_changed(folder, repository):
 def _component(mine, wanted, now):
     if not mine:
         return {"archive": None, "received": None, "age_hours": None, "late": True}
-    newest = mine[-1]
+    last = mine[-1]["archive"]["id"]
+    newest = next(entry for entry in mine if entry["archive"]["id"] == last)  # its arrival, not a later mention
     age = (now - datetime.fromisoformat(newest["received"]).timestamp()) / 3600
     return {
         "archive": newest["archive"],
