@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pgssi.site.model import Finding, Path, Site
+from pgssi.site.model import Finding, Path, Site, dotted
 from pgssi.site.people import unknown
 
 HOURS = {"hourly": 1, "daily": 24, "weekly": 168}
@@ -59,7 +59,7 @@ def _plan(site: Site) -> Iterator[Finding]:
     for path, entry in site.entries("site_backup_plan"):
         name = entry["component"]
         if name in seen:
-            yield Finding("component_twice", (*path, "component"), name, {"other": seen[name]})
+            yield Finding("component_twice", (*path, "component"), name, {"other": dotted(seen[name])})
         seen.setdefault(name, path)
         needs[name], dmard[name] = entry.get("depends_on", []), entry["dmard_hours"]
         yield from _place(site, path, entry)

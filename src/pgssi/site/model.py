@@ -82,9 +82,9 @@ class Site:
 
 
 def json_like(value: Any) -> Any:
-    """Return the value with dates as ISO texts and keys as they are."""
+    """Return the value with dates as ISO texts and every key as a text."""
     if isinstance(value, Mapping):
-        return {key: json_like(item) for key, item in value.items()}
+        return {str(key): json_like(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [json_like(item) for item in value]
     if isinstance(value, datetime | date):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pgssi.site.keys import check_keys
-from pgssi.site.model import Finding, Path, Site, nearest
+from pgssi.site.model import Finding, Path, Site, dotted, nearest
 
 # Base accounts and groups of Debian (base-passwd, openssh-server, systemd): never a person's.
 RESERVED = frozenset(
@@ -116,7 +116,7 @@ def _people(site: Site) -> Iterator[Finding]:
                 "person_twice", (*path, "id"), person["id"], {"other": f"site_people[{seen[person['id']]}]"}
             )
         seen.setdefault(person["id"], int(path[1]))
-        if person.get("leaves", "9999") < person["starts"]:
+        if person.get("leaves", "9999-12-31") < person["starts"]:
             yield Finding("ends_before", (*path, "leaves"), person["leaves"], {"starts": person["starts"]})
         kinds = [account["kind"] for account in person["accounts"]]
         for kind in {kind for kind in kinds if kinds.count(kind) > 1}:
@@ -182,7 +182,7 @@ def _logins(site: Site) -> Iterator[Finding]:
         if login in RESERVED and path[0] != "site_service_accounts":
             yield Finding("reserved_login", path, login)
         if login in seen:
-            yield Finding("login_twice", path, login, {"other": seen[login]})
+            yield Finding("login_twice", path, login, {"other": dotted(seen[login])})
         seen.setdefault(login, path)
 
 

@@ -16,7 +16,7 @@ def check_promises(site: Site, catalogue: Catalogue) -> Iterator[Finding]:
     yield from _waivers(site, catalogue)
     yield from _attestations(site, catalogue)
     for path, signer in site.entries("site_evidence_signers"):
-        if signer.get("ends", "9999") < signer.get("starts", ""):
+        if signer.get("ends", "9999-12-31") < signer.get("starts", ""):
             yield Finding("ends_before", (*path, "ends"), signer["ends"], {"starts": signer["starts"]})
 
 

@@ -1,0 +1,346 @@
+"""The check of the site model: every bad input is refused in words, with its file, key, value and remedy."""
+
+from __future__ import annotations
+
+import copy
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pgssi.catalogue import load_catalogue
+from pgssi.paths import ROOT
+from pgssi.site import Host, Review, review
+from pgssi.site.schema import variables
+from pgssi.site.words import MESSAGES
+
+TODAY = date(2026, 7, 1)
+KEYS = [line.split('"')[1] for line in (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8").splitlines() if "keys: [\"ssh-" in line]
+AUTOMATION = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5CplBuQIXlIJTEyCVAv+9FjVb4JY9TqfGuBkO4UMkB automation"
+SEALING = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM4y3lMCKBs0BCa93QmEXyQvWrd2yqCR1Un2gyn4Qu3M rssi"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo inventory, with keys of its own instead of those that the lab makes."""
+    inventory = tmp_path_factory.mktemp("site") / "demo"
+    shutil.copytree(ROOT / "inventories" / "demo", inventory)
+    for file in (inventory / "group_vars" / "all").glob("*.yml"):
+        text = file.read_text("utf-8")
+        text = text.replace("\"{{ lookup('ansible.builtin.file', inventory_dir ~ '/../../.lab/keys/pgssi.pub') }}\"", AUTOMATION)
+        text = text.replace("\"{{ lookup('ansible.builtin.file', inventory_dir ~ '/../../.lab/keys/rssi.pub') }}\"", SEALING)
+        text = text.replace("{{ inventory_dir }}/../../.lab", "/srv/control")
+        start = text.find("site_backup_passphrase:")
+        if start >= 0:
+            end = text.index("}}", start) + 2
+            text = text[:start] + "site_backup_passphrase: \"{{ 'a secret of the host ' ~ inventory_hostname }}\"" + text[end:]
+        file.write_text(text, "utf-8")
+    return inventory
+
+
+@pytest.fixture(scope="session")
+def model(demo: Path) -> dict[str, Any]:
+    """The site variables of the demo, as Ansible would resolve them."""
+    values: dict[str, Any] = {}
+    for file in sorted((demo / "group_vars" / "all").glob("*.yml")):
+        values |= yaml.safe_load(file.read_text("utf-8"))
+    return {name: value for name, value in values.items() if name.startswith("site_")}
+
+
+@pytest.fixture(scope="session")
+def groups(demo: Path) -> dict[str, frozenset[str]]:
+    """The groups of every demo host."""
+    tree = yaml.safe_load((demo / "hosts.yml").read_text("utf-8"))["all"]
+    return {
+        host: frozenset(name for name, group in tree["children"].items() if host in group["hosts"])
+        for host in tree["hosts"]
+    }
+
+
+Check = Callable[[Mapping[str, Any]], Review]
+
+
+@pytest.fixture
+def check(demo: Path, groups: Mapping[str, frozenset[str]]) -> Check:
+    """Review a model on the demo hosts."""
+
+    def run(values: Mapping[str, Any], lang: str = "fr") -> Review:
+        hosts = [
+            Host(name, member, {**values, "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"})
+            for name, member in groups.items()
+        ]
+        return review(hosts, [str(demo)], lang, TODAY)
+
+    return run
+
+
+def changed(model: Mapping[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    """Return the model with one value replaced (``...`` removes it, a list path end of None appends)."""
+    result: Any = copy.deepcopy(dict(model))
+    node = result
+    for part in path[:-1]:
+        node = node[part]
+    if value is ...:
+        del node[path[-1]]
+    elif path[-1] is None:
+        node.append(value)
+    else:
+        node[path[-1]] = value
+    return dict(result)
+
+
+def test_demo_is_sound(model: dict[str, Any], check: Check) -> None:
+    """The demo inventory has neither problem nor warning."""
+    found = check(model)
+    assert not found.problems, "\n".join(map(str, found.problems))
+    assert not found.warnings, "\n".join(map(str, found.warnings))
+    assert found.hosts == 8
+
+
+PERSON = {"id": "x", "name": "X", "functions": [], "starts": date(2026, 1, 1), "accounts": []}
+WAIVER = {"rule": "backup-encrypted-in-transit", "scope": ["dpi1"], "reason": "r", "owner": "dsi", "expires": date(2027, 1, 1)}
+ATTESTATION = {"requirement": "1.1.1.1", "answer": "yes", "by": "DG", "date": date(2026, 1, 1), "expires": date(2027, 1, 1)}
+STEP = {"palier": 2, "by": date(2029, 1, 1)}
+ALLY = {**PERSON, "accounts": [{"login": "x", "kind": "business", "keys": []}]}
+BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
+    # path, new value, file that must be named, part of the message or remedy
+    (("site_peple",), [], "", "« site_people »"),
+    (("site_name",), ..., "", "La définir"),
+    (("site_palier",), 4, "site.yml", "de 0 à 3"),
+    (("site_palier",), "deux", "site.yml", "de 0 à 3"),
+    (("site_guidance",), "pssy", "site.yml", "« pssi »"),
+    (("site_acting_tests",), "oui", "site.yml", "true ou false"),
+    (("site_trajectory", 1, "palier"), 1, "site.yml", "croissant"),
+    (("site_trajectory", 1, "by"), date(2025, 1, 1), "site.yml", "croissant"),
+    (("site_trajectory", None), STEP, "site.yml", "croissant"),
+    (("site_contacts", "rssi", "mail"), "rssi", "site.yml", "nom@domaine"),
+    (("site_zones", "dmz", "cidr4"), "10.90.4.0", "network.yml", "10.1.2.0/24"),
+    (("site_zones", "dmz", "cidr4"), "10.90.4.7/24", "network.yml", "10.90.4.0/24"),
+    (("site_zones", "dmz", "cidr4"), "10.90.400.0/24", "network.yml", "IPv4"),
+    (("site_zones", "dmz", "cidr4"), "fd90::/64", "network.yml", "IPv4"),
+    (("site_zones", "dmz", "cidr4"), "10.90.0.0/21", "network.yml", "recouvre"),
+    (("site_zones", "dmz", "cidr6"), "fd90:0:0:2::/96", "network.yml", "recouvre"),
+    (("site_zones", "dmz", "vlan"), 10, "network.yml", "admin"),
+    (("site_zones", "dmz", "vlan"), 4095, "network.yml", "4094"),
+    (("site_zones", "dmz", "trust"), "hgih", "network.yml", "« high »"),
+    (("site_zones", "dmz"), {"trust": "low", "owner": "dsi"}, "network.yml", "cidr4"),
+    (("site_zones", "DMZ 2"), {"cidr4": "10.1.0.0/24", "trust": "low", "owner": "dsi"}, "network.yml", "a-z"),
+    (("site_functions", "medecin", "profiles"), ["dpi-soignan"], "people.yml", "« dpi-soignant »"),
+    (("site_profiles", "sysadmin", "application"), "infa", "people.yml", "« infra »"),
+    (("site_profiles", "sysadmin", "hosts"), ["dpi9"], "people.yml", "« dpi1 »"),
+    (("site_profiles", "sysadmin", "groups"), ["docker"], "people.yml", "root"),
+    (("site_profiles", "sysadmin", "sudo", 0, "commands"), ["/bin/sh; id"], "people.yml", "shell"),
+    (("site_profiles", "sysadmin", "sudo", 0, "commands"), ["rm"], "people.yml", "absolu"),
+    (("site_profiles", "sysadmin", "sudo", 0, "comands"), ["ALL"], "people.yml", "« commands »"),
+    (("site_profiles", "dpi-soignant", "sudo"), [{"commands": ["ALL"]}], "people.yml", "métier"),
+    (("site_people", 0, "functions"), ["medcin"], "people.yml", "« medecin »"),
+    (("site_people", 0, "functions"), "medecin", "people.yml", "une liste"),
+    (("site_people", 0, "leaves"), date(2020, 1, 1), "people.yml", "avant le début"),
+    (("site_people", 0, "starts"), "2024-13-01", "people.yml", "AAAA-MM-JJ"),
+    (("site_people", 0, "starts"), ..., "people.yml", "clé absente"),
+    (("site_people", 0, "leavs"), date(2027, 1, 1), "people.yml", "« leaves »"),
+    (("site_people", 1, "id"), "clemoine", "people.yml", "unique"),
+    (("site_people", 0, "name"), "Clаire Lemoine", "people.yml", "deux alphabets"),
+    (("site_people", 0, "name"), "Claire\u202eLemoine", "people.yml", "invisible"),
+    (("site_people", 0, "accounts", 0, "login"), "root", "people.yml", "système"),
+    (("site_people", 0, "accounts", 0, "login"), "clé", "people.yml", "a-z"),
+    (("site_people", 0, "accounts", 0, "login"), "a;rm -rf", "people.yml", "a-z"),
+    (("site_people", 0, "accounts", 0, "login"), "clemoine\n", "people.yml", "a-z"),
+    (("site_people", 0, "accounts", 0, "login"), "a" * 33, "people.yml", "32"),
+    (("site_people", 0, "accounts", 0, "login"), "pgssi", "people.yml", "site_people[0]"),
+    (("site_people", 0, "accounts", 0, "kind"), "technical", "people.yml", "business"),
+    (("site_people", 1, "accounts", None), {"login": "y", "kind": "technical", "keys": []}, "people.yml", "5.2.1.4"),
+    (("site_people", 1, "accounts"), [{"login": f"y{n}", "kind": "technical", "keys": []} for n in range(3)], "people.yml", "au plus 2"),
+    (("site_people", 0, "accounts", 0, "keys"), KEYS[1:2], "people.yml", "partagée"),
+    (("site_people", 0, "accounts", 0, "keys"), [AUTOMATION], "people.yml", "partagée"),
+    (("site_people", 0, "accounts", 0, "keys"), ["ssh-ed25519 AAAAtooshort x"], "people.yml", ".pub"),
+    (("site_people", 0, "accounts", 0, "keys"), ["-----BEGIN OPENSSH PRIVATE KEY-----\nabc"], "people.yml", "PRIVÉE"),
+    (("site_replacements", 0, "person"), "adurant", "people.yml", "« adurand »"),
+    (("site_replacements", 0, "replaces"), "adurand", "people.yml", "elle-même"),
+    (("site_replacements", 0, "ends"), date(2026, 1, 1), "people.yml", "avant le début"),
+    (("site_replacements", 0, "profiles"), ["sysadmin"], "people.yml", "n'a pas ce profil"),
+    (("site_replacements", 0, "person"), "clemoine", "people.yml", "de nature technical"),
+    (("site_break_glass", "holder"), "rsi", "people.yml", "« rssi »"),
+    (("site_break_glass", "login"), "pgssi", "people.yml", "déjà déclaré"),
+    (("site_service_accounts",), ["postgres", "pgssi"], "people.yml", "déjà déclaré"),
+    (("site_automation", "login"), "autre", "connection.yml", "verrouillerait"),
+    (("site_sealing_recipients",), [], "people.yml", "au moins 1"),
+    (("site_backup", "server"), "bkp9", "backup.yml", "« bkp1 »"),
+    (("site_backup", "server"), "dpi1", "backup.yml", "backup_servers"),
+    (("site_backup", "offsite"), "bkp1", "backup.yml", "même perte"),
+    (("site_backup", "offsite"), ..., "backup.yml", "palier 2"),
+    (("site_backup", "window", "starts"), "1h", "backup.yml", "HH:MM"),
+    (("site_backup_plan", 0, "host"), "dpi2", "backup.yml", "« dpi1 »"),
+    (("site_backup_plan", 0, "host"), "scratch1", "backup.yml", "backup_clients"),
+    (("site_backup_plan", 0, "pdma_hours"), ..., "backup.yml", "clé absente"),
+    (("site_backup_plan", 0, "dmard_hours"), ..., "backup.yml", "clé absente"),
+    (("site_backup_plan", 0, "pdma_hours"), 12, "backup.yml", "24 h"),
+    (("site_backup_plan", 0, "pdma_hours"), "24", "backup.yml", "nombre entier"),
+    (("site_backup_plan", 0, "pdma_hours"), True, "backup.yml", "nombre entier"),
+    (("site_backup_plan", 0, "database"), ..., "backup.yml", "clé absente"),
+    (("site_backup_plan", 0, "component"), "dpi-documents", "backup.yml", "unique"),
+    (("site_backup_plan", 0, "depends_on"), ["dpi-documents"], "backup.yml", "dpi-base → dpi-documents → dpi-base"),
+    (("site_backup_plan", 0, "depends_on"), ["dpi-bsae"], "backup.yml", "« dpi-base »"),
+    (("site_backup_plan", 0, "retention"), {"monthly": 36}, "backup.yml", "36 mois"),
+    (("site_backup_plan", 0, "retention"), {"montly": 12}, "backup.yml", "« monthly »"),
+    (("site_backup_plan", 0, "retention"), {"daily": 0}, "backup.yml", "aucune archive"),
+    (("site_backup_plan", 0, "retention_max_months"), 60, "backup.yml", "note"),
+    (("site_backup_plan", 0, "restore_checks", 0, "query"), "drop table patients", "backup.yml", "select"),
+    (("site_backup_plan", 1, "paths"), ["srv/dpi"], "backup.yml", "absolu"),
+    (("site_backup_plan", 1, "paths"), ["/srv/$(id)"], "backup.yml", "shell"),
+    (("site_backup_plan", 1, "paths"), ["/srv/../etc"], "backup.yml", ".."),
+    (("site_waivers", None), {**WAIVER, "rule": "backup-encrypted-in-transt"}, "waivers.yml", "« backup-encrypted-in-transit »"),
+    (("site_waivers", None), {**WAIVER, "scope": ["dpi9"]}, "waivers.yml", "« dpi1 »"),
+    (("site_waivers", None), {**WAIVER, "scope": []}, "waivers.yml", "au moins 1"),
+    (("site_waivers", None), {**WAIVER, "expires": date(2026, 6, 30)}, "waivers.yml", "échue"),
+    (("site_waivers", None), {key: value for key, value in WAIVER.items() if key != "expires"}, "waivers.yml", "clé absente"),
+    (("site_attestations", None), {**ATTESTATION, "requirement": "1.1.1.99"}, "attestations.yml", "exigence inconnue"),
+    (("site_attestations", None), {**ATTESTATION, "answer": True}, "attestations.yml", "guillemets"),
+    (("site_attestations", None), {**ATTESTATION, "date": date(2026, 12, 1)}, "attestations.yml", "à venir"),
+    (("site_attestations", None), {**ATTESTATION, "expires": date(2025, 1, 1)}, "attestations.yml", "avant le début"),
+    (("site_attestations", None), {**ATTESTATION, "requirement": "2.1.1.1"}, "attestations.yml", "déjà attestée"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "file", "words"), BAD, ids=[f"{n}-{case[0][0]}" for n, case in enumerate(BAD)])
+def test_bad_value_is_refused(
+    model: dict[str, Any], check: Check, path: tuple[Any, ...], value: Any, file: str, words: str
+) -> None:
+    """One wrong value gives a problem that names the file, the variable and the remedy, in both languages."""
+    problems = check(changed(model, path, value)).problems
+    told = [problem for problem in problems if words in f"{problem.message} {problem.remedy} {problem.value}"]
+    assert told, "\n".join(map(str, problems)) or "nothing was said"
+    assert file in told[0].file, told[0]
+    if file not in ("", "connection.yml"):
+        assert told[0].file.rpartition(":")[2].isdigit(), told[0]
+    assert told[0].message and told[0].remedy
+
+
+NARROW = next(rule.id for rule in load_catalogue().rules.values() if "gateways" not in rule.groups and "all" not in rule.groups)
+MIND: list[tuple[tuple[Any, ...], Any, str]] = [
+    (("site_replacements", 0), {"person": "adurand", "replaces": "sbenali", "starts": date(2026, 1, 1), "ends": date(2026, 6, 30), "approved_by": "x"}, "terminé"),
+    (("site_attestations", 0, "expires"), date(2026, 6, 30), "ne compte plus"),
+    (("site_waivers", None), {**WAIVER, "scope": ["off1"], "rule": NARROW}, "aucun hôte"),
+    (("site_people", None), ALLY, "verrouillé"),
+    (("site_backup_plan", 1, "dmard_hours"), 2, "d'abord"),
+    (("site_backup_plan", 3), ..., "rien n'y est sauvegardé"),
+    (("site_trajectory", 2, "by"), date(2027, 7, 1), ""),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), MIND, ids=[case[2] or "nothing" for case in MIND])
+def test_doubtful_value_is_a_warning(
+    model: dict[str, Any], check: Check, path: tuple[Any, ...], value: Any, words: str
+) -> None:
+    """What is odd but harmless is told and stops nothing; what is fine is not told."""
+    found = check(changed(model, path, value))
+    assert not found.problems, "\n".join(map(str, found.problems))
+    told = [f"{warning.message} {warning.remedy}" for warning in found.warnings]
+    assert len(told) == bool(words), told
+    assert all(words in text for text in told)
+
+
+def test_all_problems_at_once(model: dict[str, Any], check: Check) -> None:
+    """Several faults are told together, each once although eight hosts share them."""
+    values = changed(model, ("site_zones", "dmz", "vlan"), 10)
+    values = changed(values, ("site_people", 0, "functions"), ["x"])
+    values = changed(values, ("site_backup_plan", 0, "pdma_hours"), ...)
+    assert [problem.key for problem in check(values).problems] == [
+        "site_backup_plan[0].pdma_hours",
+        "site_zones.dmz.vlan",
+        "site_people[0].functions[0]",
+    ]
+
+
+def test_secret_is_never_shown(groups: Mapping[str, frozenset[str]], model: dict[str, Any], demo: Path) -> None:
+    """A passphrase that is too short, or that two hosts share, is refused without being printed."""
+    hosts = [
+        Host(name, member, {**model, "ansible_user": "pgssi", "site_backup_passphrase": "hunter2"})
+        for name, member in groups.items()
+    ]
+    problems = review(hosts, [str(demo)], today=TODAY).problems
+    assert any("20 caractères" in problem.remedy for problem in problems)
+    assert any("même secret" in problem.message for problem in problems)
+    assert "hunter2" not in "\n".join(map(str, problems))
+
+
+def test_key_written_twice(model: dict[str, Any], groups: Mapping[str, frozenset[str]], demo: Path, tmp_path: Path) -> None:
+    """A variable or key that stands twice in a file is refused, where YAML would drop the first in silence."""
+    shutil.copytree(demo, tmp_path / "twice")
+    file = tmp_path / "twice" / "group_vars" / "all" / "network.yml"
+    file.write_text(file.read_text("utf-8") + "site_zones: {}\n", "utf-8")
+    hosts = [Host("gw1", groups["gw1"], {**model, "ansible_user": "pgssi"})]
+    problem = review(hosts, [str(tmp_path / "twice")], today=TODAY).problems[0]
+    assert "deux fois" in problem.message and problem.file.endswith("network.yml:9")
+
+
+def test_every_message_has_both_languages() -> None:
+    """French and English of a message are filled from the same details."""
+    for code, (french, english) in MESSAGES.items():
+        for text in (*french, *english):
+            assert text and "  " not in text, code
+        assert french != english, code
+
+
+def test_schema_knows_the_variables_of_the_demo(model: dict[str, Any]) -> None:
+    """Every variable of the demo is in the schema."""
+    assert set(model) <= variables()
+
+
+class Cruel:
+    """Seeded damage to a model: other types, typos, huge and strange texts, missing and doubled parts."""
+
+    JUNK = (
+        None, True, -1, 0, 10**40, 1.5, float("nan"), "", " ", "\x00", "é" * 5, "а", "\u202e", "a" * 10**6, "{{ x }}", "../..",
+        "$(reboot)", [], {}, [[]], {"": ""}, {1: 2}, {"a": {"b": []}}, date(1, 1, 1), date(9999, 12, 31), b"\xff", "0.0.0.0/0", "::/0",
+        "10.90.2.0/33", ["all"] * 2000, "yes", "2026-02-30", "ssh-rsa AAAA", "ssh-rsa " + "A" * 80, "\ud800",
+    )  # fmt: skip
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+
+    def places(self, node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return every path of a tree."""
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        return [place for key, value in items for place in [(*path, key), *self.places(value, (*path, key))]]
+
+    def damage(self, model: dict[str, Any]) -> dict[str, Any]:
+        """Return the model with one to four places damaged."""
+        values = copy.deepcopy(model)
+        for _ in range(self.dice.randint(1, 4)):
+            path = self.dice.choice(self.places(values))
+            node: Any = values
+            for part in path[:-1]:
+                node = node[part]
+            key, action = path[-1], self.dice.randint(0, 5)
+            if action <= 2:
+                node[key] = self.dice.choice(self.JUNK)
+            elif action == 3:
+                del node[key]
+            elif action == 4 and isinstance(node, dict):
+                node[str(key)[::-1]] = node.pop(key)
+            elif action == 5 and isinstance(node, list):
+                node.append(copy.deepcopy(node[key]))
+            else:
+                other = self.dice.choice(self.places(values))
+                source: Any = values
+                for part in other:
+                    source = source[part]
+                node[key] = copy.deepcopy(source)
+        return values
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_damaged_model_is_answered(model: dict[str, Any], check: Check, seed: int) -> None:
+    """Whatever is done to the model, the check answers in words, in both languages, and never breaks."""
+    values = Cruel(seed).damage(model)
+    for lang in ("fr", "en"):
+        found = check(values, lang)  # type: ignore[call-arg]
+        for problem in (*found.problems, *found.warnings):
+            assert problem.message and problem.remedy and problem.key
+            assert len(str(problem)) < 2500
