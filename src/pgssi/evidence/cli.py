@@ -70,6 +70,15 @@ def _state(record: Record, verification: Verification, lang: str) -> Text:
     return Text(words.say(("à signer", "to be signed"), lang), style="yellow")
 
 
+def _hosts(names: tuple[str, ...], lang: str) -> Text:
+    shown = (
+        ", ".join(names)
+        if len(names) < 3
+        else words.say((f"{len(names)} hôtes", f"{len(names)} hosts"), lang)
+    )
+    return Text(shown)
+
+
 @app.command("list")
 def list_(
     inventory: Inventory = None,
@@ -87,13 +96,12 @@ def list_(
     else:
         table = Table(box=None, pad_edge=False)
         for number, pair in enumerate(_COLUMNS):
-            table.add_column(words.say(pair, lang), no_wrap=number < 2, overflow="fold")
+            table.add_column(words.say(pair, lang), no_wrap=number != 1, overflow="fold")
         for record in records:
             table.add_row(
                 record.id,
-                words.moment(record.when["start"], lang),
                 Text(record.what),
-                Text(", ".join(record.where)),
+                _hosts(record.where, lang),
                 words.name_of(words.RESULTS, record.result, lang),
                 _state(record, verification, lang),
             )
@@ -105,7 +113,6 @@ def list_(
 
 _COLUMNS = (
     ("Identifiant", "Id"),
-    ("Date", "Date"),
     ("Objet", "What"),
     ("Hôtes", "Hosts"),
     ("Résultat", "Result"),
