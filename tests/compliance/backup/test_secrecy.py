@@ -1,0 +1,128 @@
+"""What an ordinary account, a thief of media or a listener on the network gets: nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+Seen = Mapping[str, Any]
+AS_NOBODY = "runuser -u nobody -- "
+LISTEN = """import socket,sys,time
+raw=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(3)); raw.settimeout(0.5)
+word=sys.argv[1].encode(); end=time.time()+float(sys.argv[2]); size=count=seen=0; tail=b""
+print("listening",flush=True)
+while time.time()<end:
+    try: packet=raw.recv(65535)
+    except TimeoutError: continue
+    if sys.argv[3].encode()==packet[-4:]: break
+    size+=len(packet); count+=1; seen+=word in tail+packet; tail=packet[-64:]
+print(count,size,seen)"""
+
+
+@pytest.mark.rule("backup-encrypted-at-rest")
+def test_objects_are_encrypted(seen: Seen, observe: Callable[[str], None]) -> None:
+    """The type byte of the newest manifest, read on the server without any key, says encrypted and authenticated."""
+    assert seen, "le serveur de sauvegarde ne connaît aucun dépôt de cet hôte"
+    observe(f"chiffrement : {seen['encryption']}")
+    assert seen["encryption"] in ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile"), "le dépôt n'est pas chiffré"
+
+
+@pytest.mark.rule("backup-encrypted-at-rest")
+@pytest.mark.acts
+def test_server_finds_no_marker(
+    marked: tuple[str, str, str], marker: str, host: Host, server: Host, context: Any, observe: Callable[[str], None]
+) -> None:
+    """After a run that saved a marker, the server searches every byte of the repository and does not find it."""
+    component, _, _ = marked
+    done = host.run(f"pgssi-backup run {component}", timeout=300)
+    assert done.rc == 0, f"la sauvegarde échoue : {done.stderr.strip()[-200:]}"
+    found = server.run(f"grep -rqaF {marker} /srv/pgssi-backup/{context.name}", timeout=300)
+    secret = host.check_output("cat /etc/pgssi/backup/passphrase").strip()
+    kept = server.run("grep -rqaF -f /dev/stdin /etc/pgssi /srv/pgssi-backup /var/lib/pgssi-backup", stdin=secret.encode())
+    observe(f"marqueur absent : {found.rc == 1} ; phrase secrète absente du serveur : {kept.rc == 1}")
+    assert found.rc == 1, "le marqueur se lit en clair dans le dépôt"
+    assert kept.rc == 1, "le serveur détient la phrase secrète de son client"
+
+
+@pytest.mark.rule("backup-encrypted-in-transit")
+def test_session_cipher(client: Any, observe: Callable[[str], None]) -> None:
+    """A real session to the backup server negotiates an authenticated cipher of the list."""
+    done = client.ssh("-v", "status")
+    ciphers = {line.split("cipher: ")[1].split()[0] for line in done.stderr.splitlines() if "cipher: " in line}
+    observe(f"négocié : {', '.join(sorted(ciphers)) or 'rien'}")
+    assert ciphers, f"aucune session chiffrée avec le serveur : {done.stderr.strip()[-150:]}"
+    assert ciphers <= {"aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}, f"chiffrement négocié : {ciphers}"
+    offered = client.host.run(f"ssh -G -F /etc/pgssi/backup/ssh_config {client.server} | grep -i '^ciphers '").stdout
+    weaker = set(offered.strip().partition(" ")[2].split(",")) - {"aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}
+    assert not weaker, f"le client accepterait aussi : {', '.join(sorted(weaker))}"
+
+
+@pytest.mark.rule("backup-encrypted-in-transit")
+@pytest.mark.acts
+def test_capture_shows_no_marker(
+    marked: tuple[str, str, str], marker: str, host: Host, observe: Callable[[str], None]
+) -> None:
+    """Every packet of a run that saves a marker is captured on the client; none shows it."""
+    component, _, _ = marked
+    stop = marker[-4:]
+    run = f"pgssi-backup run {component} >/dev/null 2>&1; echo $? > /run/pgssi-essai.rc"
+    script = f"python3 -c {shlex.quote(LISTEN)} {marker} 200 {stop} > /run/pgssi-essai.out 2>&1 & until grep -q . /run/pgssi-essai.out; " \
+             f"do sleep 0.05; done; {run}; sleep 0.3; " \
+             f"printf {stop} | python3 -c 'import socket,sys; socket.socket(2,2).sendto(sys.stdin.buffer.read(),(\"127.0.0.1\",9))'; " \
+             "wait; cat /run/pgssi-essai.rc /run/pgssi-essai.out; rm -f /run/pgssi-essai.*"
+    done = host.run(f"sh -c {shlex.quote(script)}", timeout=280)
+    lines = done.stdout.split("\n")
+    assert lines[0] == "0", "aucune sauvegarde n'a pu être faite pendant la capture"
+    assert lines[1] == "listening", f"capture impossible : {done.stdout[-200:]}"
+    count, size, found = (int(word) for word in lines[2].split())
+    observe(f"{count} paquets, {size} octets, marqueur vu {found} fois")
+    assert size > 10000, "la capture n'a pas vu passer la sauvegarde"
+    assert found == 0, "le marqueur passe en clair sur le réseau"
+
+
+@pytest.mark.rule("backup-server-key-checked")
+def test_unknown_server_is_refused(client: Any, host: Host, observe: Callable[[str], None]) -> None:
+    """With the site's authority taken away from the client, as in front of another server, the session stops."""
+    normal = client.ssh("", "status")
+    assert normal.rc == 0, f"aucune session avec le serveur de sauvegarde : {normal.stderr.strip()[-150:]}"
+    other = client.ssh("-o UserKnownHostsFile=/dev/null -o HostKeyAlias=inconnu.invalid", "status")
+    observe(f"serveur inconnu : code {other.rc}")
+    assert other.rc == 255 and "host key" in other.stderr.lower(), "un serveur inconnu est accepté"
+    borg = host.run("grep -h ssh_command /etc/pgssi/backup/borgmatic.d/*.yaml").stdout
+    assert "StrictHostKeyChecking" not in borg, "borgmatic contourne le contrôle du serveur"
+
+
+@pytest.mark.rule("backup-secrets-private")
+def test_ordinary_account_reads_no_secret(facts: Any, observe: Callable[[str], None]) -> None:
+    """An ordinary account tries to read the passphrase, the key, the configurations and the local journal."""
+    names = "/etc/pgssi/backup/passphrase /etc/pgssi/backup/id_ed25519 /etc/pgssi/backup/client.json"
+    names += " /etc/pgssi/backup/borgmatic.d /root/.config/borg /var/log/pgssi/backup.jsonl"
+    script = f"for f in {names}; do [ -e $f ] && echo there $f; {AS_NOBODY}sh -c \"if [ -d $f ]; then ls $f; else cat $f; fi\" >/dev/null 2>&1 && echo read $f; done; true"
+    said = facts("backup-secrets", script).split("\n")
+    there = [line[6:] for line in said if line.startswith("there ")]
+    read = [line[5:] for line in said if line.startswith("read ")]
+    observe(f"{len(there)} secrets présents, {len(read)} lisibles par un compte ordinaire")
+    assert "/etc/pgssi/backup/passphrase" in there, "aucune sauvegarde chiffrée n'est installée sur cet hôte"
+    assert not read, f"lisible par tous : {', '.join(read)}"
+
+
+@pytest.mark.rule("backup-operators-only")
+def test_ordinary_account_cannot_operate(plan: list[Seen], facts: Any, observe: Callable[[str], None]) -> None:
+    """An ordinary account tries to start, list, restore and stop backups; each attempt is refused."""
+    name = plan[0]["component"]
+    tries = (f"pgssi-backup run {name}", f"pgssi-backup list {name}", "pgssi-backup status",
+             f"systemctl start --no-ask-password pgssi-backup@{name}.service",
+             f"systemctl stop --no-ask-password pgssi-backup-{name}.timer")
+    script = "command -v pgssi-backup >/dev/null && echo installed; "
+    script += "".join(f"{AS_NOBODY}{command} >/dev/null 2>&1 && echo 'done {command}'; " for command in tries) + "true"
+    said = facts("backup-operators", script).split("\n")
+    allowed = [line[5:] for line in said if line.startswith("done ")]
+    observe(f"{len(tries)} essais d'un compte ordinaire, {len(allowed)} acceptés")
+    assert "installed" in said, "aucune sauvegarde n'est installée sur cet hôte"
+    assert not allowed, f"un compte ordinaire peut : {', '.join(allowed)}"
+    members = facts("backup-sudo", "sudo -n -l -U nobody 2>&1 || true")
+    assert "pgssi-backup" not in members and "NOPASSWD: ALL" not in members, "sudo donne les sauvegardes à un compte ordinaire"
