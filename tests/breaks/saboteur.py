@@ -32,7 +32,7 @@ def _judge(items: Iterable[pytest.Item]) -> tuple[str, str]:
     for item in items:
         item.stash[PHASES], item.stash[OBSERVED] = [], []
         item._initrequest()  # type: ignore[attr-defined]
-        for report in runtestprotocol(item, nextitem=item, log=False):
+        for report in runtestprotocol(item, nextitem=None, log=False):
             records += [value for name, value in report.user_properties if name == PROPERTY]
     outcome = worst(record["outcome"] for record in records)
     return outcome, next((r["message"] for r in records if r["outcome"] == outcome), "")

@@ -18,7 +18,6 @@ STORE = "/srv/pgssi-backup"
 ESCROW = "/srv/pgssi-escrow"
 COPIES = "/srv/pgssi-offsite"
 SSH = "ssh -F /etc/pgssi/backup/ssh_config"
-STATE: dict[str, Any] = {}  # what a backup server said of a client, asked once per process
 
 
 @pytest.fixture
@@ -35,12 +34,18 @@ def server(site: Mapping[str, Any], other: Callable[[str], Host]) -> Host:
     return other(site["site_backup"]["server"])
 
 
+@pytest.fixture(scope="session")
+def asked() -> dict[Any, Any]:
+    """What backup servers said of their clients, asked once per session."""
+    return {}
+
+
 @pytest.fixture
-def seen(server: Host, context: HostContext) -> Mapping[str, Any]:
+def seen(server: Host, context: HostContext, asked: dict[Any, Any]) -> Mapping[str, Any]:
     """What the backup server finds now in the repository of this host: archives, verification, encryption."""
-    if context.name not in STATE:
-        STATE[context.name] = _state(server).get(context.name)
-    return STATE[context.name] or {}
+    if context.name not in asked:
+        asked[context.name] = _state(server).get(context.name)
+    return asked[context.name] or {}
 
 
 def _state(server: Host) -> dict[str, Any]:
@@ -55,12 +60,12 @@ def ask_again(server: Host, context: HostContext) -> Callable[[], Mapping[str, A
 
 
 @pytest.fixture
-def clients(host: Host) -> Mapping[str, Mapping[str, Any]]:
+def clients(host: Host, asked: dict[Any, Any]) -> Mapping[str, Mapping[str, Any]]:
     """On a backup server: what it finds now in the repository of each client."""
-    if host not in STATE:
-        STATE[host] = _state(host)
-    assert STATE[host], "ce serveur ne tient aucun dépôt de sauvegarde"
-    return STATE[host]
+    if host not in asked:
+        asked[host] = _state(host)
+    assert asked[host], "ce serveur ne tient aucun dépôt de sauvegarde"
+    return asked[host]
 
 
 @pytest.fixture
