@@ -103,8 +103,8 @@ def load_inventory(
             manager.subset(limit)
         selected = tuple(str(host.name) for host in manager.list_hosts("all"))
     except AnsibleError as error:
-        file, _ = _place(error)
-        raise _invalid(file or shown, "inventory", _message(error), _remedy(error)) from error
+        file, _ = error_place(error)
+        raise _invalid(file or shown, "inventory", error_message(error), _remedy(error)) from error
     if not raw:
         raise _invalid(shown, "inventory", "ne contient aucun hôte", "Vérifier le fichier d'hôtes.")
     if not selected:
@@ -175,8 +175,8 @@ def _value(values: Mapping[str, Any], name: str, host: str, source: str) -> Any:
     try:
         return plain(values[name])
     except Exception as error:  # a filter or a lookup of the site may raise anything
-        file, text = _place(error)
-        return Unresolved(Problem(file or source, f"{name} ({host})", text, _message(error), _remedy(error)))
+        file, text = error_place(error)
+        return Unresolved(Problem(file or source, f"{name} ({host})", text, error_message(error), _remedy(error)))
 
 
 def plain(value: Any) -> Any:
@@ -219,12 +219,13 @@ def _refuse(variables: Mapping[str, Variables]) -> None:
         raise InvalidInput(problems)
 
 
-def _message(error: Exception) -> str:
+def error_message(error: Exception) -> str:
+    """Return what an Ansible error says, on one line of at most 400 characters."""
     text = str(getattr(error, "message", "") or error) or type(error).__name__
     return " ".join(text.split())[:400].rstrip(".")
 
 
-def _place(error: BaseException | None) -> tuple[str, str]:
+def error_place(error: BaseException | None) -> tuple[str, str]:
     """Return ``file:line`` and the template that Ansible could not use, as far as it says."""
     from ansible._internal._datatag._tags import Origin  # has no public name in ansible-core 2.19
 
@@ -233,7 +234,7 @@ def _place(error: BaseException | None) -> tuple[str, str]:
         origin = about if isinstance(about, Origin) else Origin.get_tag(about)
         if origin and origin.path:
             text = str(about)[:80] if isinstance(about, str) and "{{" in about else ""
-            return f"{origin.path}:{origin.line_num}", text
+            return origin.path + (f":{origin.line_num}" if origin.line_num else ""), text
         error = error.__cause__ or error.__context__
     return "", ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from site_builder import AUTOMATION, demo_inventory
 
 from pgssi.catalogue import load_catalogue
 from pgssi.paths import ROOT
@@ -20,27 +22,13 @@ from pgssi.site.schema import variables
 from pgssi.site.words import MESSAGES
 
 TODAY = date(2026, 7, 1)
-KEYS = [line.split('"')[1] for line in (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8").splitlines() if "keys: [\"ssh-" in line]
-AUTOMATION = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5CplBuQIXlIJTEyCVAv+9FjVb4JY9TqfGuBkO4UMkB automation"
-SEALING = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM4y3lMCKBs0BCa93QmEXyQvWrd2yqCR1Un2gyn4Qu3M rssi"
+KEYS = re.findall(r'"(ssh-ed25519 [^"]+)"', (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo inventory, with keys of its own instead of those that the lab makes."""
-    inventory = tmp_path_factory.mktemp("site") / "demo"
-    shutil.copytree(ROOT / "inventories" / "demo", inventory)
-    for file in (inventory / "group_vars" / "all").glob("*.yml"):
-        text = file.read_text("utf-8")
-        text = text.replace("\"{{ lookup('ansible.builtin.file', inventory_dir ~ '/../../.lab/keys/pgssi.pub') }}\"", AUTOMATION)
-        text = text.replace("\"{{ lookup('ansible.builtin.file', inventory_dir ~ '/../../.lab/keys/rssi.pub') }}\"", SEALING)
-        text = text.replace("{{ inventory_dir }}/../../.lab", "/srv/control")
-        start = text.find("site_backup_passphrase:")
-        if start >= 0:
-            end = text.index("}}", start) + 2
-            text = text[:start] + "site_backup_passphrase: \"{{ 'a secret of the host ' ~ inventory_hostname }}\"" + text[end:]
-        file.write_text(text, "utf-8")
-    return inventory
+    """The demo inventory, without what the lab makes."""
+    return demo_inventory(tmp_path_factory.mktemp("site") / "demo")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pgssi.errors import InvalidInput, Problem
-from pgssi.inventory import load_inventory, plain
+from pgssi.inventory import error_message, error_place, load_inventory, plain
 from pgssi.site.model import Finding, Host
 from pgssi.site.origins import Origins
 from pgssi.site.review import Review, review
@@ -45,16 +45,23 @@ def review_hostvars(
     hostvars: Mapping[str, Mapping[str, Any]], roots: Iterable[str], lang: str = "fr"
 ) -> Review:
     """Check the site model that a running playbook sees: every host of the inventory, whatever its limit."""
-    hosts, broken = [], []
+    hosts: list[Host] = []
+    broken: list[tuple[str, str, Exception]] = []
     for name in hostvars:
-        variables: dict[str, Any] = {}
-        for key in hostvars[name]:
-            if str(key).startswith("site_") or key in READ:
+        try:
+            whole = hostvars[name]
+            names = [str(key) for key in whole]  # a vaulted file that cannot be opened fails here
+            groups = frozenset(str(group) for group in whole["group_names"])
+        except Exception as error:
+            broken.append((str(name), "inventory", error))
+            continue
+        variables = {}
+        for key in names:
+            if key.startswith("site_") or key in READ:
                 try:
-                    variables[str(key)] = plain(hostvars[name][key])
+                    variables[key] = plain(whole[key])
                 except Exception as error:  # a lookup or a filter of the site may raise anything
-                    broken.append((str(name), str(key), error))
-        groups = frozenset(str(group) for group in hostvars[name]["group_names"])
+                    broken.append((str(name), key, error))
         hosts.append(Host(str(name), groups, variables))
     if broken:
         return Review(tuple(_unresolved(broken, list(roots), lang)), (), len(hosts))
@@ -71,9 +78,10 @@ def _wanted(variables: Mapping[str, Any]) -> dict[str, Any]:
 def _placed(problems: Iterable[Problem], origins: Origins) -> Iterator[Problem]:
     """Yield the problems of the loader with the file of their variable instead of the whole inventory."""
     for problem in problems:
-        variable = problem.key.split(" ")[0]
+        variable, _, hosts = problem.key.partition(" (")
         known = variable.startswith(("site_", "ansible_"))
-        yield replace(problem, file=origins.place((variable,))) if known else problem
+        host = hosts.rstrip(")").split(",")[0]
+        yield replace(problem, file=origins.place((variable,), host)) if known else problem
 
 
 def _unresolved(
@@ -82,14 +90,15 @@ def _unresolved(
     """Yield one problem for each variable that Ansible could not resolve, however many hosts have it."""
     origins, seen = Origins(roots), set()
     for host, name, error in broken:
-        reason = " ".join(str(getattr(error, "message", "") or error).split())[:400].rstrip(".")
+        reason = error_message(error)
         if (name, reason) in seen:
             continue
         seen.add((name, reason))
         remedy = _REMEDIES["vault" if "vault" in reason.lower() or "decrypt" in reason.lower() else "other"]
         details = {"reason": reason, "remedy_fr": remedy[0], "remedy_en": remedy[1]}
         message, advice = say(Finding("unresolved", (name,), details=details), lang)
-        yield Problem(origins.place((name,), host), f"{name} ({host})", "", message, advice)
+        place = origins.place((name,), host) if name.startswith("site_") else error_place(error)[0]
+        yield Problem(place or ", ".join(roots), f"{name} ({host})", "", message, advice)
 
 
 def _too_deep(shown: str, lang: str) -> Problem:
