@@ -94,6 +94,7 @@ class Machine:
         home = "/home/pgssi/.ssh"
         self.podman("exec", "-i", self.name, "sh", "-euc", f"install -d -m 700 -o pgssi -g pgssi {home}; cat > {home}/authorized_keys", stdin=key)
         self.wait_for("test -s /etc/ssh/ssh_host_ed25519_key.pub && systemctl is-active --quiet ssh")
+        self.shell("nft -f /etc/nftables.conf")  # the ruleset that the package installs, in force
         with (self.directory / "known_hosts").open("a", encoding="ascii") as known:
             known.write(f"{self.name} {self.shell('cat /etc/ssh/ssh_host_ed25519_key.pub')}")
         return self
