@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible import context
@@ -26,7 +27,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         lang = "en" if os.environ.get("PGSSI_LANG", "").startswith("en") else "fr"
-        roots = [source for source in context.CLIARGS.get("inventory") or () if os.path.exists(source)]
+        roots = [source for source in context.CLIARGS.get("inventory") or () if Path(source).exists()]
         found = review_hostvars(variables["hostvars"], roots, lang)
         for warning in found.warnings:
             display.warning(str(warning))

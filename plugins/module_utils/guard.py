@@ -9,7 +9,8 @@
     module.exit_json(changed=True, guard=guard.as_result())   # the action plugin confirms
 
 On entering, the paths are copied and a systemd timer is armed; its service runs the copy of this file
-left in ``/var/lib/pgssi/guard/<id>``, so that neither the SSH session, the control node, nor a reboot matters.
+left in ``/var/lib/pgssi/guard/<id>``, so that neither the SSH session, the control node, nor a reboot
+matters.
 Standard library only, Python 3.9 or later.
 """
 
@@ -259,7 +260,7 @@ def confirm(identifier: str) -> Dict[str, Any]:
 
 
 def settle() -> List[str]:
-    """Wait until no change is pending: confirmed by its owner or gone back; return the ids that were pending."""
+    """Wait until no change is pending: confirmed by its owner or gone back; return the ids that were."""
     seen: List[str] = []
     while True:
         with _lock():
@@ -356,7 +357,7 @@ def main(arguments: Sequence[str]) -> int:
         finally:
             if action == "boot":
                 units.finish_after_boot(execute)
-    print(json.dumps({"uid": os.geteuid(), **state}))
+    sys.stdout.write(json.dumps({"uid": os.geteuid(), **state}) + "\n")
     return 0
 
 

@@ -10,21 +10,26 @@ _MESSAGES = {
         "This change needs root. Remedy: enable `become` for this task. Nothing was changed.",
     ),
     "no_systemd": (
-        "Pas de systemd sur cet hôte : le retour arrière ne peut pas être armé, le changement est donc refusé. "
+        "Pas de systemd sur cet hôte : le retour arrière ne peut pas être armé, le changement est "
+        "donc refusé. "
         "Remède : appliquez-le depuis la console. Rien n'a été modifié.",
         "No systemd on this host: the way back cannot be armed, so the change is refused. "
         "Remedy: make it from the console. Nothing was changed.",
     ),
     "no_snapshot": (
-        "Copie de sauvegarde impossible : {reason}. Remède : libérez de la place dans /var/lib/pgssi/guard ou "
+        "Copie de sauvegarde impossible : {reason}. Remède : libérez de la place dans "
+        "/var/lib/pgssi/guard ou "
         "corrigez le chemin. Rien n'a été modifié.",
-        "No copy could be kept: {reason}. Remedy: free some space in /var/lib/pgssi/guard or correct the path. "
+        "No copy could be kept: {reason}. Remedy: free some space in /var/lib/pgssi/guard or correct "
+        "the path. "
         "Nothing was changed.",
     ),
     "not_armed": (
-        "Le retour arrière n'a pas pu être armé : {reason}. Remède : réparez systemd (`systemctl --failed`) puis "
+        "Le retour arrière n'a pas pu être armé : {reason}. Remède : réparez systemd (`systemctl "
+        "--failed`) puis "
         "relancez. Rien n'a été modifié.",
-        "The way back could not be armed: {reason}. Remedy: repair systemd (`systemctl --failed`) and run again. "
+        "The way back could not be armed: {reason}. Remedy: repair systemd (`systemctl --failed`) "
+        "and run again. "
         "Nothing was changed.",
     ),
     "busy": (
@@ -38,9 +43,11 @@ _MESSAGES = {
         "Remedy: correct the content and run again.",
     ),
     "check_failed": (
-        "{label} : le contrôle `{command}` refuse le changement (code {status}) : {output}. L'état précédent a été "
+        "{label} : le contrôle `{command}` refuse le changement (code {status}) : {output}. L'état "
+        "précédent a été "
         "rétabli. Remède : corrigez le contenu puis relancez.",
-        "{label}: the check `{command}` refuses the change (code {status}): {output}. The previous state is back. "
+        "{label}: the check `{command}` refuses the change (code {status}): {output}. The previous "
+        "state is back. "
         "Remedy: correct the content and run again.",
     ),
     "validate_failed": (
@@ -50,17 +57,22 @@ _MESSAGES = {
         "Remedy: correct the content and run again.",
     ),
     "not_restored": (
-        "L'état précédent n'a PAS pu être entièrement rétabli : {reason}. Une nouvelle tentative suit toutes les 5 s. "
-        "Remède : depuis la console, libérez la cause puis `python3 {directory}/guard.py rollback ID`, ID étant le nom "
+        "L'état précédent n'a PAS pu être entièrement rétabli : {reason}. Une nouvelle tentative "
+        "suit toutes les 5 s. "
+        "Remède : depuis la console, libérez la cause puis `python3 {directory}/guard.py rollback "
+        "ID`, ID étant le nom "
         "de ce dossier.",
         "The previous state could NOT be put back entirely: {reason}. Another try follows every 5 s. "
-        "Remedy: from the console, remove the cause, then `python3 {directory}/guard.py rollback ID`, ID being the name "
+        "Remedy: from the console, remove the cause, then `python3 {directory}/guard.py rollback "
+        "ID`, ID being the name "
         "of that directory.",
     ),
     "too_late": (
-        "{label} : l'hôte est revenu de lui-même à l'état précédent au bout de {timeout} s, avant la confirmation. "
+        "{label} : l'hôte est revenu de lui-même à l'état précédent au bout de {timeout} s, avant la "
+        "confirmation. "
         "Remède : vérifiez la charge de l'hôte, augmentez `timeout`, puis relancez.",
-        "{label}: the host went back to its previous state by itself after {timeout} s, before the confirmation. "
+        "{label}: the host went back to its previous state by itself after {timeout} s, before the "
+        "confirmation. "
         "Remedy: look at the load of the host, raise `timeout`, and run again.",
     ),
     "invalid": (

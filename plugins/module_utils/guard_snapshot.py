@@ -70,7 +70,7 @@ def restore(store: Path) -> List[str]:
 
 
 def describe(path: str) -> Entry:
-    """Return what a path is: ``{path, type: absent|file|dir|link|other, mode, uid, gid, target, acl, mtime_ns}``."""
+    """Return ``{path, type: absent|file|dir|link|other, mode, uid, gid, target, acl, mtime_ns}``."""
     try:
         info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -7,10 +7,10 @@ DOCUMENTATION = r"""
 module: preflight
 short_description: Check the whole site model before any host is touched
 description:
-  - Reads the C(site_*) variables of every host of the inventory, also of those outside of the limit, and fails with
-    all that is wrong with them, each with its file, key, value and remedy. Runs on the control node, contacts no
-    host and needs no facts.
-  - Messages are in French, or in English when the environment of the control node says C(PGSSI_LANG=en).
+  - Reads the C(site_*) variables of every host of the inventory, also of those outside of the limit, and
+    fails with all that is wrong with them, each with its file, key, value and remedy. Runs on the control
+    node, contacts no host and needs no facts.
+  - Messages are in French, or in English when the control node's environment says C(PGSSI_LANG=en).
 author: The PGSSI toolkit contributors
 """
 

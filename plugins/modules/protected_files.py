@@ -11,7 +11,8 @@ description:
     path, arms a systemd timer and goes back by itself unless the control node opens a new session, becomes
     root in it and confirms.
   - Nothing differs, nothing is armed. In check mode the differences are shown and nothing else happens.
-  - Over connections other than C(ssh) no new login can be tried; becoming root is proven, and a warning says so.
+  - Over a local or container connection no new login can be tried; becoming root is proven, and a warning
+    says so. Other connections are refused.
 options:
   files:
     description: Files in their wanted state.
@@ -26,7 +27,7 @@ options:
       owner: {description: Owner., type: str, default: root}
       group: {description: Group., type: str, default: root}
       validate:
-        description: Command that must accept the new file before anything changes; C(%s) is a copy of it.
+        description: Command that must accept the file before anything changes; C(%s) is a copy of it.
         type: str
   restore_also:
     description: Files and trees that the O(apply) commands alter, put back with the rest.
@@ -41,7 +42,8 @@ options:
   current:
     description:
       - Commands that succeed while the host is as wanted and change nothing; run in check mode too.
-      - When one fails, O(apply) runs although no file differs. This finds what was undone behind unchanged files.
+      - When one fails, O(apply) runs although no file differs. This finds what was undone behind unchanged
+        files.
     type: list
     elements: str
     default: []
@@ -145,13 +147,12 @@ def wanted(raw) -> Wanted:
 def difference(file: Wanted):
     """Return the Ansible diff of one file, or None when it is as wanted."""
     now = describe(file.path)
-    if file.content is None:
-        if now["type"] == "absent":
-            return None
-    elif now["type"] == "file" and (now["mode"], now["uid"], now["gid"]) == (file.mode, file.uid, file.gid):
-        if Path(file.path).read_bytes() == file.content:
-            return None
     before = Path(file.path).read_bytes() if now["type"] == "file" else b""
+    same_rights = (now.get("mode"), now.get("uid"), now.get("gid")) == (file.mode, file.uid, file.gid)
+    if now["type"] == ("absent" if file.content is None else "file") and (
+        file.content is None or (same_rights and before == file.content)
+    ):
+        return None
     after = file.content or b""
     rights = "" if now["type"] == "absent" else f" ({now['mode']:04o} {now['uid']}:{now['gid']})"
     new_rights = " (absent)" if file.content is None else f" ({file.mode:04o} {file.uid}:{file.gid})"
@@ -190,7 +191,8 @@ def change(module: AnsibleModule) -> dict:
     if module.check_mode:
         if os.geteuid() == 0 and pending():
             module.warn(
-                "A guarded change is pending on this host: what is shown is compared with its temporary state."
+                "A guarded change is pending on this host: what is shown is compared with its "
+                "temporary state."
             )
     elif os.geteuid() != 0:
         raise GuardError("not_root")

@@ -1,7 +1,8 @@
 """Base of the action plugins whose module changes something that access to the host depends on.
 
 The module of the same name makes the change inside ``module_utils.guard.Guard`` and returns
-``guard={**guard.as_result(), "label": ...}``; this class proves access and confirms, or waits until the host is back.
+``guard={**guard.as_result(), "label": ...}``; this class proves access and confirms, or waits until the host
+is back.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ PAUSE = 5.0  # seconds between tries: shorter ones add up to a source address pe
 RETURN = 30.0  # seconds that a host gets to be reachable again after its window
 _TEXT = {
     "unsupported": (
-        "{reason} : le toolkit ne sait pas prouver l'accès par ce chemin. Remède : connexion `ssh` et `become_method: sudo`. "
+        "{reason} : le toolkit ne sait pas prouver l'accès par ce chemin. Remède : connexion `ssh` "
+        "et `become_method: sudo`. "
         "Rien n'a été modifié.",
-        "{reason}: the toolkit cannot prove access this way. Remedy: connection `ssh` and `become_method: sudo`. "
+        "{reason}: the toolkit cannot prove access this way. Remedy: connection `ssh` and "
+        "`become_method: sudo`. "
         "Nothing was changed.",
     ),
     "no_login": (
@@ -30,24 +33,33 @@ _TEXT = {
         '{label}: connection "{name}" does not go through sshd; only becoming root was proven.',
     ),
     "refused": (
-        "{label} : après ce changement, une nouvelle session root n'est plus possible ({reason}). L'hôte est revenu de "
+        "{label} : après ce changement, une nouvelle session root n'est plus possible ({reason}). "
+        "L'hôte est revenu de "
         "lui-même à l'état précédent et l'accès est prouvé. Fichiers rétablis : {files}. "
         "Remède : corrigez le contenu de ces fichiers puis relancez.",
-        "{label}: after this change a new root session is no longer possible ({reason}). The host went back by itself "
-        "and access is proven. Files put back: {files}. Remedy: correct the content of these files and run again.",
+        "{label}: after this change a new root session is no longer possible ({reason}). The host "
+        "went back by itself "
+        "and access is proven. Files put back: {files}. Remedy: correct the content of these files "
+        "and run again.",
     ),
     "lost": (
-        "{label} : après ce changement, une nouvelle session root n'est plus possible ({reason}) et l'accès n'a pas pu être "
-        "prouvé de nouveau dans les {seconds} s ({again}). Remède : depuis la console, `systemctl status pgssi-guard.service` "
+        "{label} : après ce changement, une nouvelle session root n'est plus possible ({reason}) et "
+        "l'accès n'a pas pu être "
+        "prouvé de nouveau dans les {seconds} s ({again}). Remède : depuis la console, `systemctl "
+        "status pgssi-guard.service` "
         "et /var/lib/pgssi/guard.",
-        "{label}: after this change a new root session is no longer possible ({reason}), and access could not be proven "
-        "again within {seconds} s ({again}). Remedy: from the console, `systemctl status pgssi-guard.service` and "
+        "{label}: after this change a new root session is no longer possible ({reason}), and access "
+        "could not be proven "
+        "again within {seconds} s ({again}). Remedy: from the console, `systemctl status "
+        "pgssi-guard.service` and "
         "/var/lib/pgssi/guard.",
     ),
     "cut": (
-        "{label} : la connexion a été coupée pendant le changement ({reason}). Sans confirmation, l'hôte revient de lui-même à "
+        "{label} : la connexion a été coupée pendant le changement ({reason}). Sans confirmation, "
+        "l'hôte revient de lui-même à "
         "l'état précédent en {seconds} s. Remède : corrigez le contenu, attendez ce délai, puis relancez.",
-        "{label}: the connection was cut during the change ({reason}). Unconfirmed, the host goes back by itself within "
+        "{label}: the connection was cut during the change ({reason}). Unconfirmed, the host goes "
+        "back by itself within "
         "{seconds} s. Remedy: correct the content, wait that long, and run again.",
     ),
 }
@@ -85,7 +97,7 @@ class GuardedAction(ActionBase):
         return result
 
     def _prove(self, session: NewSession, guard: dict[str, Any]) -> dict[str, Any]:
-        """Confirm in a new root session; else wait until the host went back. Returns what to add to the result."""
+        """Confirm in a new root session, else wait until the host is back; return what the result gains."""
         end = time.monotonic() + float(guard["remaining"])
         script = f"python3 -B -E -s {guard['directory']}/guard.py"
         if not session.logs_in:

@@ -102,7 +102,7 @@ class NewSession:
         return finished.returncode, finished.stdout, finished.stderr
 
     def _ssh(self, timeout: float) -> list[str]:
-        """Return the command line of a login with the connection variables; ssh keeps the first of each option."""
+        """Return a login by the connection variables; of each option, ssh keeps the first value."""
         get = self._connection.get_option
         line = [get("ssh_executable"), "-T", "-o", "ControlMaster=no", "-o", "ControlPath=none"]
         line += shlex.split(get("ssh_args") or "")

@@ -1,4 +1,4 @@
-"""A fatal change to sshd, PAM, sudo or the firewall never locks the operator out, on real hosts over real SSH."""
+"""A fatal change to sshd, PAM, sudo or the firewall never locks the operator out: real hosts, real SSH."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from typing import Any
 
 import pytest
 import yaml
-from .support import BIN, Play, play
 
 from pgssi.paths import ROOT
 
+from .support import BIN, Play, play
+
 PODMAN = str(ROOT / "lab" / "podman" / "lab-podman")
 NETWORK = "pgssi-safe-change"
-SUBNET = ("--subnet", "10.91.0.0/24", "--gateway", "10.91.0.1")  # without a gateway this machine has no address in it
+SUBNET = (
+    "--subnet",
+    "10.91.0.0/24",
+    "--gateway",
+    "10.91.0.1",
+)  # without a gateway this machine has no address in it
 BOUND = 90  # seconds from the fatal change to a root session of the operator
 SSHD = "/etc/ssh/sshd_config.d/50-test.conf"
 DENY = "account required pam_deny.so\n"
@@ -55,7 +61,9 @@ class Machine:
 
     def podman(self, *arguments: str, stdin: str | None = None) -> str:
         """Run podman; return its output."""
-        run = subprocess.run([PODMAN, *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        run = subprocess.run(
+            [PODMAN, *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False
+        )
         assert run.returncode == 0, f"podman {' '.join(arguments)}: {run.stderr}"
         return run.stdout
 
@@ -66,20 +74,31 @@ class Machine:
     @property
     def address(self) -> str:
         """Its address, which a restart may change."""
-        return self.podman("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.name).strip()
+        return self.podman(
+            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.name
+        ).strip()
 
     @property
     def options(self) -> list[str]:
         """How ssh knows it, whatever its address."""
         known = self.directory / "known_hosts"
-        return ["-o", f"UserKnownHostsFile={known}", "-o", f"HostKeyAlias={self.name}", "-o", "StrictHostKeyChecking=yes"]
+        return [
+            "-o",
+            f"UserKnownHostsFile={known}",
+            "-o",
+            f"HostKeyAlias={self.name}",
+            "-o",
+            "StrictHostKeyChecking=yes",
+        ]
 
     def becomes_root(self) -> bool:
         """Return whether the operator can log in anew and become root."""
         command = ["ssh", "-T", "-i", str(self.directory / "key"), *self.options, "-o", "BatchMode=yes"]
         command += ["-o", "ConnectTimeout=4", f"pgssi@{self.address}", "sudo -n id -u"]
         try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=8, check=False, stdin=subprocess.DEVNULL)
+            run = subprocess.run(
+                command, capture_output=True, text=True, timeout=8, check=False, stdin=subprocess.DEVNULL
+            )
         except subprocess.TimeoutExpired:
             return False
         return run.stdout.strip() == "0"
@@ -89,10 +108,29 @@ class Machine:
         subprocess.run([PODMAN, "rm", "-f", "-t", "1", self.name], capture_output=True, check=False)
         image = f"localhost/pgssi-lab:{self.release}"
         network = ("--cap-add", "NET_ADMIN", "--network", NETWORK)
-        self.podman("run", "-d", "--name", self.name, "--hostname", self.name, "--systemd=always", *network, image, "/sbin/init")
+        self.podman(
+            "run",
+            "-d",
+            "--name",
+            self.name,
+            "--hostname",
+            self.name,
+            "--systemd=always",
+            *network,
+            image,
+            "/sbin/init",
+        )
         key = (self.directory / "key.pub").read_text("ascii")
         home = "/home/pgssi/.ssh"
-        self.podman("exec", "-i", self.name, "sh", "-euc", f"install -d -m 700 -o pgssi -g pgssi {home}; cat > {home}/authorized_keys", stdin=key)
+        self.podman(
+            "exec",
+            "-i",
+            self.name,
+            "sh",
+            "-euc",
+            f"install -d -m 700 -o pgssi -g pgssi {home}; cat > {home}/authorized_keys",
+            stdin=key,
+        )
         self.wait_for("test -s /etc/ssh/ssh_host_ed25519_key.pub && systemctl is-active --quiet ssh")
         self.shell("nft -f /etc/nftables.conf")  # the ruleset that the package installs, in force
         with (self.directory / "known_hosts").open("a", encoding="ascii") as known:
@@ -102,7 +140,9 @@ class Machine:
     def wait_for(self, condition: str, seconds: float = 60) -> None:
         """Wait until a shell condition holds on the host."""
         end = time.monotonic() + seconds
-        while subprocess.run([PODMAN, "exec", self.name, "sh", "-c", condition], capture_output=True, check=False).returncode:
+        while subprocess.run(
+            [PODMAN, "exec", self.name, "sh", "-c", condition], capture_output=True, check=False
+        ).returncode:
             assert time.monotonic() < end, f"{self.name}: not within {seconds} s: {condition}"
             time.sleep(0.2)
 
@@ -163,7 +203,16 @@ REFUSED: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "dead-daemon": ({"files": BROKEN, "apply": RESTART}, "systemctl restart ssh"),
     "slow-command": ({"files": BROKEN, "apply": ["sleep 100"], "seconds": 15}, "sleep 100"),
     "visudo": (
-        {"files": [{"path": "/etc/sudoers.d/pgssi", "content": "pgssi ALL=ALL ALL\n", "validate": "visudo -cf %s"}], "apply": []},
+        {
+            "files": [
+                {
+                    "path": "/etc/sudoers.d/pgssi",
+                    "content": "pgssi ALL=ALL ALL\n",
+                    "validate": "visudo -cf %s",
+                }
+            ],
+            "apply": [],
+        },
         "syntax error",
     ),
 }
@@ -171,7 +220,7 @@ DIGEST = """cd /etc
 sha256sum nftables.conf pam.d/s* sudoers.d/* $(find ssh/sshd_config.d -type f)
 stat -c '%n %a %U' pam.d/s* sudoers.d/* $(find ssh/sshd_config.d -type f)
 nft list ruleset"""
-LEFTOVERS = "find /etc/systemd/system /var/lib/pgssi/guard -name 'pgssi-guard*' -o -name before; find /etc -name '.*pgssi-new'"
+LEFTOVERS = "find /etc /var/lib/pgssi/guard -name 'pgssi-guard*' -o -name before -o -name '.*pgssi-new'"
 
 
 @dataclass(frozen=True)
@@ -260,8 +309,9 @@ def outcome(site: Site) -> Outcome:
     return Outcome(run, before)
 
 
+@pytest.mark.usefixtures("outcome")
 @pytest.mark.parametrize("name", FATAL)
-def test_operator_is_back(site: Site, outcome: Outcome, name: str) -> None:
+def test_operator_is_back(site: Site, name: str) -> None:
     """A fatal change locks the operator out for at most 90 s, and nobody touched the host."""
     machine = site.machines[name]
     assert 0 < machine.outage() <= BOUND, machine.seen
@@ -286,7 +336,8 @@ def test_message_names_file_cause_and_remedy(outcome: Outcome, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_by_the_subsystem(site: Site, outcome: Outcome, name: str) -> None:
+@pytest.mark.usefixtures("outcome")
+def test_refused_by_the_subsystem(site: Site, name: str) -> None:
     """What the subsystem's own checker refuses is undone at once, with the checker's message."""
     machine = site.machines["healthy"]
     variables, message = REFUSED[name]
@@ -300,14 +351,15 @@ def test_refused_by_the_subsystem(site: Site, outcome: Outcome, name: str) -> No
 
 
 def test_healthy_host_keeps_its_change(site: Site, outcome: Outcome) -> None:
-    """A good change stands although other hosts of the same run went back, and a second run changes nothing."""
+    """A good change stands although other hosts of the same run went back; a second run changes nothing."""
     assert outcome.result("healthy")["changed"] and not outcome.result("healthy").get("failed")
     assert "x11forwarding no" in site.machines["healthy"].shell("sshd -T")
     again = play(site.playbook, inventory=site.inventory({"healthy": HARMLESS})).succeeded()
     assert not again.changed()
 
 
-def test_check_mode_only_shows(site: Site, outcome: Outcome) -> None:
+@pytest.mark.usefixtures("outcome")
+def test_check_mode_only_shows(site: Site) -> None:
     """In check mode the difference is shown, nothing is armed and nothing changes."""
     machine = site.machines["healthy"]
     before = machine.shell(DIGEST)
@@ -319,7 +371,7 @@ def test_check_mode_only_shows(site: Site, outcome: Outcome) -> None:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and its descendants; Ansible's workers are sessions of their own, so no signal reaches them all."""
+    """Return a process and its descendants: Ansible's workers are sessions of their own."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
     return [pid, *(descendant for child in children for descendant in family(int(child)))]
 
@@ -341,7 +393,8 @@ def interrupted(site: Site, name: str, seconds: int, content: str = "AllowUsers 
         control.wait()
 
 
-def test_killed_control_node(site: Site, outcome: Outcome) -> None:
+@pytest.mark.usefixtures("outcome")
+def test_killed_control_node(site: Site) -> None:
     """Killed between change and confirmation, the host goes back by itself; the next run applies again."""
     machine = site.machines["sudoers"]
     before = machine.shell(DIGEST)
@@ -353,18 +406,22 @@ def test_killed_control_node(site: Site, outcome: Outcome) -> None:
     assert repaired.changed() == {("sudoers", "Change")}
 
 
-def test_next_run_waits_for_a_pending_change(site: Site, outcome: Outcome) -> None:
+@pytest.mark.usefixtures("outcome")
+def test_next_run_waits_for_a_pending_change(site: Site) -> None:
     """A run that meets a change left pending lets it go back first, then makes its own."""
     machine = site.machines["pam-sudo"]
     tunnel = [{"path": "/etc/ssh/sshd_config.d/60-test.conf", "content": "PermitTunnel no\n"}]
     interrupted(site, "pam-sudo", 25, "DenyUsers nobody\n")
-    run = play(site.playbook, inventory=site.inventory({"pam-sudo": HARMLESS | {"files": tunnel}})).succeeded()
+    run = play(
+        site.playbook, inventory=site.inventory({"pam-sudo": HARMLESS | {"files": tunnel}})
+    ).succeeded()
     assert run.changed() == {("pam-sudo", "Change")}
     effective = machine.shell("sshd -T")
     assert "permittunnel no" in effective and "denyusers" not in effective
 
 
-def test_reboot_while_armed(site: Site, outcome: Outcome) -> None:
+@pytest.mark.usefixtures("outcome")
+def test_reboot_while_armed(site: Site) -> None:
     """A host that restarts in the middle of a change is as it was before its services start."""
     machine = site.machines["sshd-users"]
     before = machine.shell(DIGEST)

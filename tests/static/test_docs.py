@@ -17,6 +17,7 @@ PAIRS = {
     "inventaire": "inventory",
     "architecture": "architecture",
     "preuves": "evidence",
+    "changement-sur": "safe-change",
 }
 PAGES = sorted(
     path

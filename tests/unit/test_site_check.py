@@ -22,7 +22,9 @@ from pgssi.site.schema import variables
 from pgssi.site.words import MESSAGES
 
 TODAY = date(2026, 7, 1)
-KEYS = re.findall(r'"(ssh-ed25519 [^"]+)"', (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8"))
+KEYS = re.findall(
+    r'"(ssh-ed25519 [^"]+)"', (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8")
+)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,11 @@ def check(demo: Path, groups: Mapping[str, frozenset[str]]) -> Check:
 
     def run(values: Mapping[str, Any], lang: str = "fr") -> Review:
         hosts = [
-            Host(name, member, {**values, "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"})
+            Host(
+                name,
+                member,
+                {**values, "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"},
+            )
             for name, member in groups.items()
         ]
         return review(hosts, [str(demo)], lang, TODAY)
@@ -91,8 +97,20 @@ def test_demo_is_sound(model: dict[str, Any], check: Check) -> None:
 
 
 PERSON = {"id": "x", "name": "X", "functions": [], "starts": date(2026, 1, 1), "accounts": []}
-WAIVER = {"rule": "backup-encrypted-in-transit", "scope": ["dpi1"], "reason": "r", "owner": "dsi", "expires": date(2027, 1, 1)}
-ATTESTATION = {"requirement": "1.1.1.1", "answer": "yes", "by": "DG", "date": date(2026, 1, 1), "expires": date(2027, 1, 1)}
+WAIVER = {
+    "rule": "backup-encrypted-in-transit",
+    "scope": ["dpi1"],
+    "reason": "r",
+    "owner": "dsi",
+    "expires": date(2027, 1, 1),
+}
+ATTESTATION = {
+    "requirement": "1.1.1.1",
+    "answer": "yes",
+    "by": "DG",
+    "date": date(2026, 1, 1),
+    "expires": date(2027, 1, 1),
+}
 STEP = {"palier": 2, "by": date(2029, 1, 1)}
 ALLY = {**PERSON, "accounts": [{"login": "x", "kind": "business", "keys": []}]}
 BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
@@ -142,12 +160,27 @@ BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     (("site_people", 0, "accounts", 0, "login"), "a" * 33, "people.yml", "32"),
     (("site_people", 0, "accounts", 0, "login"), "pgssi", "people.yml", "site_people[0]"),
     (("site_people", 0, "accounts", 0, "kind"), "technical", "people.yml", "business"),
-    (("site_people", 1, "accounts", None), {"login": "y", "kind": "technical", "keys": []}, "people.yml", "5.2.1.4"),
-    (("site_people", 1, "accounts"), [{"login": f"y{n}", "kind": "technical", "keys": []} for n in range(3)], "people.yml", "au plus 2"),
+    (
+        ("site_people", 1, "accounts", None),
+        {"login": "y", "kind": "technical", "keys": []},
+        "people.yml",
+        "5.2.1.4",
+    ),
+    (
+        ("site_people", 1, "accounts"),
+        [{"login": f"y{n}", "kind": "technical", "keys": []} for n in range(3)],
+        "people.yml",
+        "au plus 2",
+    ),
     (("site_people", 0, "accounts", 0, "keys"), KEYS[1:2], "people.yml", "partagée"),
     (("site_people", 0, "accounts", 0, "keys"), [AUTOMATION], "people.yml", "partagée"),
     (("site_people", 0, "accounts", 0, "keys"), ["ssh-ed25519 AAAAtooshort x"], "people.yml", ".pub"),
-    (("site_people", 0, "accounts", 0, "keys"), ["-----BEGIN OPENSSH PRIVATE KEY-----\nabc"], "people.yml", "PRIVÉE"),
+    (
+        ("site_people", 0, "accounts", 0, "keys"),
+        ["-----BEGIN OPENSSH PRIVATE KEY-----\nabc"],
+        "people.yml",
+        "PRIVÉE",
+    ),
     (("site_replacements", 0, "person"), "adurant", "people.yml", "« adurand »"),
     (("site_replacements", 0, "replaces"), "adurand", "people.yml", "elle-même"),
     (("site_replacements", 0, "ends"), date(2026, 1, 1), "people.yml", "avant le début"),
@@ -172,7 +205,12 @@ BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     (("site_backup_plan", 0, "pdma_hours"), True, "backup.yml", "nombre entier"),
     (("site_backup_plan", 0, "database"), ..., "backup.yml", "clé absente"),
     (("site_backup_plan", 0, "component"), "dpi-documents", "backup.yml", "unique"),
-    (("site_backup_plan", 0, "depends_on"), ["dpi-documents"], "backup.yml", "dpi-base → dpi-documents → dpi-base"),
+    (
+        ("site_backup_plan", 0, "depends_on"),
+        ["dpi-documents"],
+        "backup.yml",
+        "dpi-base → dpi-documents → dpi-base",
+    ),
     (("site_backup_plan", 0, "depends_on"), ["dpi-bsae"], "backup.yml", "« dpi-base »"),
     (("site_backup_plan", 0, "retention"), {"monthly": 36}, "backup.yml", "36 mois"),
     (("site_backup_plan", 0, "retention"), {"montly": 12}, "backup.yml", "« monthly »"),
@@ -182,20 +220,47 @@ BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     (("site_backup_plan", 1, "paths"), ["srv/dpi"], "backup.yml", "absolu"),
     (("site_backup_plan", 1, "paths"), ["/srv/$(id)"], "backup.yml", "shell"),
     (("site_backup_plan", 1, "paths"), ["/srv/../etc"], "backup.yml", ".."),
-    (("site_waivers", None), {**WAIVER, "rule": "backup-encrypted-in-transt"}, "waivers.yml", "« backup-encrypted-in-transit »"),
+    (
+        ("site_waivers", None),
+        {**WAIVER, "rule": "backup-encrypted-in-transt"},
+        "waivers.yml",
+        "« backup-encrypted-in-transit »",
+    ),
     (("site_waivers", None), {**WAIVER, "scope": ["dpi9"]}, "waivers.yml", "« dpi1 »"),
     (("site_waivers", None), {**WAIVER, "scope": []}, "waivers.yml", "au moins 1"),
     (("site_waivers", None), {**WAIVER, "expires": date(2026, 6, 30)}, "waivers.yml", "échue"),
-    (("site_waivers", None), {key: value for key, value in WAIVER.items() if key != "expires"}, "waivers.yml", "clé absente"),
-    (("site_attestations", None), {**ATTESTATION, "requirement": "1.1.1.99"}, "attestations.yml", "exigence inconnue"),
+    (
+        ("site_waivers", None),
+        {key: value for key, value in WAIVER.items() if key != "expires"},
+        "waivers.yml",
+        "clé absente",
+    ),
+    (
+        ("site_attestations", None),
+        {**ATTESTATION, "requirement": "1.1.1.99"},
+        "attestations.yml",
+        "exigence inconnue",
+    ),
     (("site_attestations", None), {**ATTESTATION, "answer": True}, "attestations.yml", "guillemets"),
     (("site_attestations", None), {**ATTESTATION, "date": date(2026, 12, 1)}, "attestations.yml", "à venir"),
-    (("site_attestations", None), {**ATTESTATION, "expires": date(2025, 1, 1)}, "attestations.yml", "avant le début"),
-    (("site_attestations", None), {**ATTESTATION, "requirement": "2.1.1.1"}, "attestations.yml", "déjà attestée"),
+    (
+        ("site_attestations", None),
+        {**ATTESTATION, "expires": date(2025, 1, 1)},
+        "attestations.yml",
+        "avant le début",
+    ),
+    (
+        ("site_attestations", None),
+        {**ATTESTATION, "requirement": "2.1.1.1"},
+        "attestations.yml",
+        "déjà attestée",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "file", "words"), BAD, ids=[f"{n}-{case[0][0]}" for n, case in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("path", "value", "file", "words"), BAD, ids=[f"{n}-{case[0][0]}" for n, case in enumerate(BAD)]
+)
 def test_bad_value_is_refused(
     model: dict[str, Any], check: Check, path: tuple[Any, ...], value: Any, file: str, words: str
 ) -> None:
@@ -209,9 +274,23 @@ def test_bad_value_is_refused(
     assert told[0].message and told[0].remedy
 
 
-NARROW = next(rule.id for rule in load_catalogue().rules.values() if "gateways" not in rule.groups and "all" not in rule.groups)
+NARROW = next(
+    rule.id
+    for rule in load_catalogue().rules.values()
+    if "gateways" not in rule.groups and "all" not in rule.groups
+)
 MIND: list[tuple[tuple[Any, ...], Any, str]] = [
-    (("site_replacements", 0), {"person": "adurand", "replaces": "sbenali", "starts": date(2026, 1, 1), "ends": date(2026, 6, 30), "approved_by": "x"}, "terminé"),
+    (
+        ("site_replacements", 0),
+        {
+            "person": "adurand",
+            "replaces": "sbenali",
+            "starts": date(2026, 1, 1),
+            "ends": date(2026, 6, 30),
+            "approved_by": "x",
+        },
+        "terminé",
+    ),
     (("site_attestations", 0, "expires"), date(2026, 6, 30), "ne compte plus"),
     (("site_waivers", None), {**WAIVER, "scope": ["off1"], "rule": NARROW}, "aucun hôte"),
     (("site_people", None), ALLY, "verrouillé"),
@@ -245,7 +324,9 @@ def test_all_problems_at_once(model: dict[str, Any], check: Check) -> None:
     ]
 
 
-def test_secret_is_never_shown(groups: Mapping[str, frozenset[str]], model: dict[str, Any], demo: Path) -> None:
+def test_secret_is_never_shown(
+    groups: Mapping[str, frozenset[str]], model: dict[str, Any], demo: Path
+) -> None:
     """A passphrase that is too short, or that two hosts share, is refused without being printed."""
     hosts = [
         Host(name, member, {**model, "ansible_user": "pgssi", "site_backup_passphrase": "hunter2"})
@@ -257,8 +338,10 @@ def test_secret_is_never_shown(groups: Mapping[str, frozenset[str]], model: dict
     assert "hunter2" not in "\n".join(map(str, problems))
 
 
-def test_key_written_twice(model: dict[str, Any], groups: Mapping[str, frozenset[str]], demo: Path, tmp_path: Path) -> None:
-    """A variable or key that stands twice in a file is refused, where YAML would drop the first in silence."""
+def test_key_written_twice(
+    model: dict[str, Any], groups: Mapping[str, frozenset[str]], demo: Path, tmp_path: Path
+) -> None:
+    """A key that stands twice in a file is refused, where YAML would drop the first in silence."""
     shutil.copytree(demo, tmp_path / "twice")
     file = tmp_path / "twice" / "group_vars" / "all" / "network.yml"
     file.write_text(file.read_text("utf-8") + "site_zones: {}\n", "utf-8")
@@ -284,8 +367,9 @@ class Cruel:
     """Seeded damage to a model: other types, typos, huge and strange texts, missing and doubled parts."""
 
     JUNK = (
-        None, True, -1, 0, 10**40, 1.5, float("nan"), "", " ", "\x00", "é" * 5, "а", "\u202e", "a" * 10**6, "{{ x }}", "../..",
-        "$(reboot)", [], {}, [[]], {"": ""}, {1: 2}, {"a": {"b": []}}, date(1, 1, 1), date(9999, 12, 31), b"\xff", "0.0.0.0/0", "::/0",
+        None, True, -1, 0, 10**40, 1.5, float("nan"), "", " ", "\x00", "é" * 5, "а", "\u202e", "a" * 10**6,
+        "{{ x }}", "../..", "$(reboot)", [], {}, [[]], {"": ""}, {1: 2}, {"a": {"b": []}}, date(1, 1, 1),
+        date(9999, 12, 31), b"\xff", "0.0.0.0/0", "::/0",
         "10.90.2.0/33", ["all"] * 2000, "yes", "2026-02-30", "ssh-rsa AAAA", "ssh-rsa " + "A" * 80, "\ud800",
     )  # fmt: skip
 

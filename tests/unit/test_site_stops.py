@@ -18,9 +18,16 @@ BIN = Path(sys.executable).parent
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the virtual environment from the clone."""
     return subprocess.run(
-        [sys.executable, "-m", *command] if command[0] == "pgssi.cli" else [str(BIN / command[0]), *command[1:]],
+        [sys.executable, "-m", *command]
+        if command[0] == "pgssi.cli"
+        else [str(BIN / command[0]), *command[1:]],
         cwd=ROOT,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "src"), **environment},
+        env={
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "src"),
+            **environment,
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -76,7 +83,12 @@ def test_no_such_inventory() -> None:
         ("people.yml", "functions: [medecin]", "functions: [medcin]", "site_people[0].functions[0]"),
         ("backup.yml", "    host: log1\n", "    host: log9\n", "site_backup_plan[3].host"),
         ("network.yml", "10.90.3.0/24", "10.90.2.0/25", "recouvre la zone servers"),
-        ("waivers.yml", "[]", "[{rule: backup-encrypted-in-transit, scope: [all], reason: r, owner: o, expires: 2020-01-01}]", "échue"),
+        (
+            "waivers.yml",
+            "[]",
+            "[{rule: backup-encrypted-in-transit, scope: [all], reason: r, owner: o, expires: 2020-01-01}]",
+            "échue",
+        ),
         ("backup.yml", "    pdma_hours: 24\n", "", "site_backup_plan[0].pdma_hours"),
         ("people.yml", "leaves: ", "leavs: ", "« leaves »"),
     ],
@@ -85,7 +97,12 @@ def test_no_such_inventory() -> None:
 def test_playbook_stops_before_any_host(site: Path, name: str, old: str, new: str, told: str) -> None:
     """site.yml stops in its first task, contacting no host, even when the limit leaves the fault out."""
     spoil(site, name, old, new)
-    spoil(site, "connection.yml", "ansible_user: pgssi", "ansible_user: pgssi\nansible_ssh_executable: /bin/false")
+    spoil(
+        site,
+        "connection.yml",
+        "ansible_user: pgssi",
+        "ansible_user: pgssi\nansible_ssh_executable: /bin/false",
+    )
     played = run("ansible-playbook", "-i", str(site), str(PLAYBOOKS / "site.yml"), "--limit", "off1")
     assert played.returncode == 2
     assert told in played.stdout + played.stderr and name in played.stdout + played.stderr, played.stdout
@@ -104,7 +121,14 @@ def test_unreadable_vault(site: Path, tmp_path: Path, whole: bool) -> None:
         secret.write_text("site_backup_passphrase: a secret of twenty characters\n", "ascii")
         assert run("ansible-vault", "encrypt", *password, str(secret)).returncode == 0
     else:
-        text = run("ansible-vault", "encrypt_string", *password, "a secret of twenty characters", "--name", "site_backup_passphrase")
+        text = run(
+            "ansible-vault",
+            "encrypt_string",
+            *password,
+            "a secret of twenty characters",
+            "--name",
+            "site_backup_passphrase",
+        )
         secret.write_text(text.stdout, "ascii")
     checked = run("pgssi.cli", "check", "-i", str(site))
     assert checked.returncode == 1
@@ -113,5 +137,7 @@ def test_unreadable_vault(site: Path, tmp_path: Path, whole: bool) -> None:
     assert played.returncode == 2
     output = played.stdout + played.stderr
     assert "host_vars/dpi1.yml" in output and "ANSIBLE_VAULT_PASSWORD_FILE" in output, output
-    opened = run("pgssi.cli", "check", "-i", str(site), ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "password"))
+    opened = run(
+        "pgssi.cli", "check", "-i", str(site), ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "password")
+    )
     assert opened.returncode == 0, opened.stdout

@@ -47,7 +47,7 @@ def check(
     ] = None,
     lang: Annotated[Lang, typer.Option(help="Langue des messages : fr ou en.")] = Lang.FR,
 ) -> None:
-    """Valide tout le modèle de site d'un inventaire, sans toucher à aucun hôte. Code 0 : valide ; 1 : à corriger."""
+    """Valide le modèle de site d'un inventaire sans toucher à aucun hôte. 0 : valide ; 1 : à corriger."""
     found = review_inventory([str(path) for path in inventory], extra_vars or (), lang)
     words, console = _WORDS[lang], Console(highlight=False, soft_wrap=True)
     for problem in found.warnings:
