@@ -32,13 +32,13 @@ class Demo:
 
     def run(self) -> Path:
         """Run every step and return the page that compares before and after."""
-        self._step("Laboratoire : un hôpital de huit hôtes dans son état du premier jour")
+        self._step("Laboratoire : huit hôtes à leur premier jour")
         lab = Lab.load([str(INVENTORY)], say=self._say)
         lab.reset()
         shutil.rmtree(OUTPUT, ignore_errors=True)
         before, after, page = OUTPUT / "before", OUTPUT / "after", OUTPUT / "index.html"
 
-        self._step("Audit des hôtes que rien n'a encore touchés (en lecture seule)")
+        self._step("Audit des hôtes intacts, en lecture seule")
         untouched = lab.fingerprint()
         self._verify(before, "--no-acting")
         self._unchanged(untouched, lab.fingerprint())
