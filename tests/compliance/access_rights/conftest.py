@@ -230,13 +230,13 @@ def ssh_in(host: Any, facts: Any) -> Callable[..., Any]:
     port = facts.sshd().get("port", "22").split()[0]
     counter = iter(range(2, 65000))
 
-    def login(user: str, password: str, command: str = "id -un", terminal: bool = False) -> Any:
+    def login(user: str, password: str, command: str = "id -un") -> Any:
         number = next(counter)
         address = f"127.7.{number // 250}.{number % 250 + 2}"
         script = (
-            "d=$(mktemp -d); trap 'rm -rf $d' EXIT; printf '#!/bin/sh\\nprintf \"%%s\\\\n\" \"$PW\"\\n' > $d/a; chmod 700 $d/a; "
+            "d=$(mktemp -d); trap 'rm -rf $d' EXIT; printf '#!/bin/sh\\nprintenv PW\\n' > $d/a; chmod 700 $d/a; "
             f"PW=%s SSH_ASKPASS=$d/a SSH_ASKPASS_REQUIRE=force DISPLAY=:0 setsid -w ssh -p {port} -b {address} "
-            f"{'-tt' if terminal else '-T'} -o LogLevel=INFO -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+            "-T -o LogLevel=INFO -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
             "-o NumberOfPasswordPrompts=1 -o PreferredAuthentications=password,keyboard-interactive "
             f"-o PubkeyAuthentication=no -o ConnectTimeout=10 {user}@127.0.0.1 %s </dev/null"
         )

@@ -11,6 +11,7 @@ import pytest
 from pgssi.verify import not_applicable
 
 STRONG = re.compile(r"^\$(y|gy|6|2[abxy])\$")
+MUST_CHANGE = re.compile("(?i)expired|required to change|password change required")
 ENVELOPES = "for f in /var/lib/pgssi/accounts/*; do [ -f $f ] && echo ${f##*/} $(cat $f); done; true"
 ISSUE = "/usr/local/sbin/pgssi-initial-password"
 
@@ -146,9 +147,10 @@ def test_old_password_must_change(host, new_visitor, ssh_in, observe):
     """A password changed 91 days ago, with the validity of declared accounts, opens no command over SSH."""
     person = new_visitor()
     host.check_output("chage --maxdays 90 --lastday $(( $(date +%%s) / 86400 - 91 )) %s", person.login)
-    answer = ssh_in(person.login, person.password, "echo ENTREE", terminal=True)
+    answer = ssh_in(person.login, person.password, "echo ENTREE")
     observe(f"connexion après 91 jours : {'entrée' if 'ENTREE' in answer.stdout else 'changement imposé'}")
     assert "ENTREE" not in answer.stdout, "un mot de passe de 91 jours ouvre encore une session"
+    assert MUST_CHANGE.search(answer.stdout + answer.stderr), f"refus inattendu : {answer.stderr[-200:]}"
 
 
 @pytest.mark.rule("password-initial-change")
@@ -181,7 +183,7 @@ def test_initial_password_is_random_and_forced(host, new_visitor, ssh_in, observ
             sheet = host.check_output(f"age -d -i {folder}/key {folder}/{number}/{login}.age").split()
             found.append(sheet[2])
             assert sheet[2] not in done.stdout + done.stderr, "le mot de passe initial paraît dans la sortie"
-        answer = ssh_in(login, found[1], "echo ENTREE", terminal=True)
+        answer = ssh_in(login, found[1], "echo ENTREE")
     finally:
         host.run(f"rm -rf {folder}")
     classes = sum(bool(re.search(kind, found[1])) for kind in ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]"))
@@ -191,6 +193,7 @@ def test_initial_password_is_random_and_forced(host, new_visitor, ssh_in, observ
     assert found[0] != found[1], "deux attributions donnent le même mot de passe"
     assert len(found[1]) >= 10 and classes == 4, "le mot de passe initial ne suit pas la règle de constitution"
     assert forced, "le mot de passe initial ouvre une session sans être changé"
+    assert MUST_CHANGE.search(answer.stdout + answer.stderr), f"refus inattendu : {answer.stderr[-200:]}"
 
 
 @pytest.mark.rule("password-not-empty")

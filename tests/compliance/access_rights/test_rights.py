@@ -1,0 +1,194 @@
+"""Rights as the matrix declares them, no more, no less, no longer (PSSI 5.1.2.1, 5.2.1.2, 4.5.3.11)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+import pytest
+
+from pgssi.habilitations import declared_groups, fingerprint
+
+OURS = {"pgssi-sudo", "pgssi-break-glass"}
+ROOT_GROUPS = ("disk", "docker", "incus", "incus-admin", "kmem", "libvirt", "lxd", "root", "shadow", "staff", "sudo", "wheel")
+TREES = (
+    "/etc/cron.d /etc/cron.daily /etc/cron.hourly /etc/cron.monthly /etc/cron.weekly /etc/crontab /etc/systemd /etc/pam.d "
+    "/etc/profile.d /etc/profile /etc/sudoers.d /etc/ssh /etc/ld.so.preload /etc/ld.so.conf.d /usr/local/bin /usr/local/sbin "
+    "/var/spool/cron/crontabs"
+)
+HOMES = "getent passwd | awk -F: '$3 >= 1000 && $3 < 65534 {print $6}'"
+
+
+def managed(matrix):
+    """Return the accounts whose rights the matrix decides here."""
+    return [a for a in matrix.values() if a.state == "active" and a.kind != "service"]
+
+
+@pytest.mark.rule("rights-groups-exact")
+def test_groups(people, matrix, site, observe):
+    """Live membership is compared both ways with the profiles: by account, and by group of a profile."""
+    wrong = []
+    for account in managed(matrix):
+        if account.login not in people.passwd:
+            wrong.append(f"{account.login} absent")
+            continue
+        have = people.member_of(account.login) - OURS
+        wrong += [f"{account.login} dans {group}" for group in sorted(have - set(account.groups))]
+        wrong += [f"{account.login} hors de {group}" for group in sorted(set(account.groups) - have)]
+    for group in sorted(declared_groups(site) & set(people.groups)):
+        members = {login for login in people.groups[group][3].split(",") if login}
+        wrong += [f"{login} dans {group}" for login in sorted(members - set(matrix)) if not login.startswith("essai")]
+    observe(f"{len(managed(matrix))} comptes déclarés comparés, {len(wrong)} écarts")
+    assert not wrong, f"écarts avec la matrice : {', '.join(dict.fromkeys(wrong))}"
+
+
+@pytest.mark.rule("rights-keys-exact")
+def test_keys(people, matrix, observe):
+    """Fingerprints of every key line are compared both ways with the matrix, root included."""
+    wrong = []
+    for account in managed(matrix):
+        have = {fingerprint(key) for key in people.keys.get(account.login, ())}
+        want = {fingerprint(key) for key in account.keys}
+        wrong += [f"{account.login} : {len(have - want)} clé(s) en trop"] if have - want else []
+        wrong += [f"{account.login} : {len(want - have)} clé(s) manquante(s)"] if want - have else []
+    if people.keys.get("root"):
+        wrong.append(f"root : {len(people.keys['root'])} clé(s)")
+    observe(f"{sum(len(keys) for keys in people.keys.values())} clés sur l'hôte, {len(wrong)} écarts")
+    assert not wrong, f"écarts avec la matrice : {', '.join(wrong)}"
+
+
+@pytest.mark.rule("rights-sudo-exact")
+def test_sudo_rights(sudo_grants, matrix, observe):
+    """The policy that sudo itself parses gives rights to root and to declared accounts only, as declared."""
+    wrong = []
+    declared = {a.login: a for a in managed(matrix)}
+    for grant in sudo_grants:
+        if grant.who == "root" or grant.who.startswith("essai"):
+            continue
+        account = declared.get(grant.who)
+        if account is None:
+            wrong.append(f"{grant.who} : {', '.join(grant.commands)}")
+            continue
+        if account.kind == "automation":
+            continue
+        allowed = {(rule.run_as, command) for rule in account.sudo for command in rule.commands}
+        for command in grant.commands:
+            bare = command.removesuffix(' ""')
+            if not any((run_as, bare) in allowed for run_as in grant.run_as):
+                wrong.append(f"{grant.who} : {command} en {', '.join(grant.run_as) or 'root'}")
+    granted = {grant.who for grant in sudo_grants}
+    wrong += [f"{a.login} : droit déclaré absent" for a in declared.values() if a.sudo and a.login not in granted]
+    observe(f"{len(sudo_grants)} droits sudo, {len(wrong)} écarts")
+    assert not wrong, f"écarts avec la matrice : {' ; '.join(wrong)}"
+
+
+@pytest.mark.rule("rights-replacement-ends")
+def test_end_is_watched(facts, people, matrix, observe):
+    """The timer that withdraws dated rights is active, and no right whose end is past is still held."""
+    state = facts("access-rights-end", "systemctl is-active pgssi-rights-end.timer; systemctl is-enabled pgssi-rights-end.timer; true")
+    ended = [a.login for a in matrix.values() if a.reason == "replacement_ended" and a.login in people.passwd and people.opens(a.login)]
+    observe(f"minuteur {' '.join(state.split()) or 'absent'}")
+    assert state.split()[:2] == ["active", "enabled"], "aucun minuteur actif ne retire les droits échus"
+    assert not ended, f"remplacement fini, compte ouvert : {', '.join(ended)}"
+
+
+@pytest.mark.rule("rights-replacement-ends")
+@pytest.mark.acts
+def test_ended_right_is_withdrawn(host, new_visitor, observe):
+    """A throw-away account holds a group until yesterday: the host's own job takes it out, without the toolkit."""
+    group = f"essai{secrets.token_hex(4)}"
+    host.check_output("groupadd %s", group)
+    path = f"/run/pgssi/rights-end.d/{group}.json"
+    try:
+        login = new_visitor(group).login
+        right = json.dumps([{"login": login, "group": group, "last_day": "2026-01-01"}])
+        host.check_output(f"mkdir -p /run/pgssi/rights-end.d && printf %%s %s > {path}", right)
+        before = group in host.check_output("id -Gn %s", login).split()
+        done = host.run("systemctl start pgssi-rights-end.service")
+        after = group in host.check_output("id -Gn %s", login).split()
+    finally:
+        host.run(f"rm -f {path}; groupdel -f {group}")
+    observe(f"droit échu : {'tenu' if before else 'absent'} avant, {'tenu' if after else 'retiré'} après")
+    assert done.rc == 0, "aucune tâche de retrait des droits échus sur l'hôte"
+    assert before and not after, "un droit échu reste en place"
+
+
+@pytest.mark.rule("rights-root-groups-empty")
+def test_root_groups(people, matrix, observe):
+    """Supplementary and primary membership of each group that gives root is listed."""
+    declared = {a.login: set(a.groups) for a in managed(matrix)}
+    present = [group for group in ROOT_GROUPS if group in people.groups]
+    found = []
+    for group in present:
+        gid = people.groups[group][2]
+        members = {login for login in people.groups[group][3].split(",") if login}
+        members |= {login for login, fields in people.passwd.items() if fields[3] == gid and people.uid(login) >= 1000}
+        found += [f"{login} dans {group}" for login in sorted(members) if group not in declared.get(login, ())]
+    observe(f"{len(present)} groupes équivalents à root, {len(found)} membres non déclarés")
+    assert not found, f"root sans sudo : {', '.join(found)}"
+
+
+@pytest.mark.rule("root-jobs-not-writable")
+def test_root_jobs(facts, observe):
+    """One search over what root executes lists files that another account owns or may write."""
+    command = (
+        f"for d in {TREES}; do [ -e $d ] && printf '%s\\n' $d; done | xargs -I@ find @ ! -type l "
+        r"\( ! -user root -o -perm -0002 ! -perm -1000 -o -perm -0020 ! -group root ! -group staff ! -group crontab \) "
+        r"! -path '/var/spool/cron/crontabs/*' -print 2>/dev/null; true"
+    )
+    found = facts("access-root-jobs", command).split()
+    observe(f"{len(found)} fichiers de root modifiables par un autre compte")
+    assert not found, f"modifiable par un autre compte : {', '.join(found[:5])}"
+
+
+@pytest.mark.rule("home-private")
+def test_homes(host, facts, observe):
+    """The unprivileged account nobody tries to list every home directory."""
+    homes = facts("access-homes", HOMES).split()
+    script = 'for h; do ls "$h" >/dev/null 2>&1 && echo "$h"; done; true'
+    listed = host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c %s sh " + " ".join(homes), script)
+    opened = listed.stdout.split()
+    observe(f"{len(homes)} répertoires personnels, {len(opened)} ouverts à tous")
+    assert listed.rc == 0 and not opened, f"ouvert à tous : {', '.join(opened)}"
+    groups = facts("access-homes-mode", f"{HOMES} | while read -r h; do [ -d $h ] && find $h -maxdepth 0 -perm /0027; done; true")
+    assert not groups.split(), f"ouvert au groupe ou aux autres : {', '.join(groups.split())}"
+
+
+@pytest.mark.rule("su-restricted")
+@pytest.mark.acts
+def test_su(new_visitor, on_host, observe):
+    """A throw-away account gives su the right password of another one, on a terminal, and is refused."""
+    one, two = new_visitor(), new_visitor()
+    answer = on_host("talk", login=one.login, argv=["su", two.login, "-c", "echo ENTREE"], answers=[two.password])
+    entered = "ENTREE" in answer["said"]
+    observe(f"su avec le bon mot de passe : {'accepté' if entered else 'refusé'}")
+    assert not entered, "un compte ordinaire prend une autre identité par su"
+
+
+@pytest.mark.rule("remote-accounts-secured")
+def test_remote_accounts(host, facts, observe):
+    """The sources of accounts are read from the name service; a remote one must be encrypted and authenticated."""
+    sources = facts("access-nsswitch", "grep -E '^(passwd|group|shadow|initgroups|sudoers):' /etc/nsswitch.conf; true")
+    words = {word for line in sources.splitlines() for word in line.split("#")[0].split()[1:] if not word.startswith("[")}
+    remote = sorted(words - {"files", "systemd", "compat", "db"})
+    observe(f"sources de comptes : {', '.join(sorted(words)) or 'aucune'}")
+    if not remote:
+        return
+    settings = host.run(
+        "cat /etc/sssd/sssd.conf /etc/sssd/conf.d/*.conf /etc/nslcd.conf /etc/ldap.conf /etc/libnss-ldap.conf 2>/dev/null; true"
+    ).stdout.lower()
+    encrypted = "ldaps://" in settings or "start_tls" in settings and "true" in settings or "ssl on" in settings
+    checked = not any(f"{word}reqcert{sep}{value}" in settings.replace(" ", "") for word in ("ldap_tls_", "tls_")
+                      for sep in ("=", "") for value in ("never", "allow"))  # fmt: skip
+    assert encrypted and "ldap://" not in settings.replace("start_tls", ""), f"annuaire distant en clair ({', '.join(remote)})"
+    assert checked, "le certificat de l'annuaire n'est pas vérifié"
+
+
+@pytest.mark.rule("umask-restrictive")
+@pytest.mark.acts
+def test_new_files(visitor, ssh_in, observe):
+    """A throw-away account logs in over SSH and creates a file, whose mode is read."""
+    answer = ssh_in(visitor.login, visitor.password, "f=$(mktemp -u) && : > $f && stat -c %a $f && rm $f")
+    mode = answer.stdout.strip()
+    observe(f"fichier créé par un utilisateur : {mode or 'aucun'}")
+    assert mode == "600", f"un fichier créé par un utilisateur a le mode {mode or 'inconnu'}"

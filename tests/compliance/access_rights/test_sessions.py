@@ -1,0 +1,150 @@
+"""Sessions: lockout, its trace and its alert, idle sessions, notice, root over SSH (PSSI 5.2.3, 4.5.2.3)."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+LOCKED = "Consecutive login failures for user {} account temporarily locked"
+DENIED = 255
+
+
+@pytest.fixture(scope="session")
+def lockout(host, new_visitor, ssh_in, draw):
+    """Lock a throw-away account over SSH, by hand of three wrong passwords; tell what happened at each moment."""
+    person, seen = new_visitor(), {}
+    seen["login"] = person.login
+    seen["before"] = ssh_in(person.login, person.password).rc
+    for _ in range(2):
+        ssh_in(person.login, draw(16))
+    seen["after_two"] = ssh_in(person.login, person.password).rc
+    for _ in range(3):
+        ssh_in(person.login, draw(16))
+    start = time.monotonic()
+    seen["at_once"] = ssh_in(person.login, person.password).rc
+    seen["start"], seen["person"] = start, person
+    return seen
+
+
+@pytest.mark.rule("lockout-three-failures")
+@pytest.mark.acts
+def test_lockout(lockout, ssh_in, observe):
+    """Real SSH logins: two failures do not lock; after three the right password is refused for 60 s, then accepted."""
+    seen, person = lockout, lockout["person"]
+    assert seen["before"] == 0, "le bon mot de passe est refusé avant tout échec"
+    locked = seen["at_once"] == DENIED
+    late = unlocked = None
+    if locked:
+        time.sleep(max(0.0, seen["start"] + 52 - time.monotonic()))
+        late = ssh_in(person.login, person.password).rc
+        for _ in range(40):
+            time.sleep(4)
+            if ssh_in(person.login, person.password).rc == 0:
+                unlocked = time.monotonic() - seen["start"]
+                break
+    observe(f"deux échecs : {'ouvert' if seen['after_two'] == 0 else 'verrouillé'} ; trois échecs : "
+            f"{'verrouillé' if locked else 'ouvert'}"
+            + (f", encore à 52 s : {'oui' if late == DENIED else 'non'}, rouvert après {unlocked or 0:.0f} s" if locked else ""))  # fmt: skip
+    assert seen["after_two"] == 0, "deux échecs suffisent à verrouiller"
+    assert locked, "le bon mot de passe est accepté après trois échecs"
+    assert late == DENIED, "le compte est rouvert avant 60 s"
+    assert unlocked is not None, "le compte ne se rouvre pas"
+    assert unlocked >= 60, f"le compte est rouvert après {unlocked:.0f} s"
+
+
+@pytest.mark.rule("lockout-recorded")
+@pytest.mark.acts
+def test_lockout_is_recorded(host, lockout, observe):
+    """The journal kept on disk is searched for the provoked lockout, its account, its source address and its time."""
+    login = lockout["login"]
+    host.run("journalctl --sync")
+    command = f"journalctl -q --directory=/var/log/journal --since=-30min -o short-iso --facility=auth,authpriv | grep -F {login}"
+    lines = host.run(command).stdout.splitlines()
+    locks = [line for line in lines if LOCKED.format(login) in line]
+    sources = [line for line in lines if re.search(rf"(Failed password for {login} from|rhost=)\s*127\.7\.", line)]
+    observe(f"{len(locks)} verrouillage(s) et {len(sources)} échec(s) avec adresse dans le journal sur disque")
+    assert locks, "le verrouillage n'est pas dans un journal conservé sur disque"
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", locks[0]), "le verrouillage n'est pas daté"
+    assert sources, "l'adresse d'origine n'est pas journalisée"
+
+
+@pytest.mark.rule("lockout-alert")
+def test_watch_is_active(facts, observe):
+    """The job that counts the lockouts of the day is active and due within ten minutes."""
+    state = facts("access-watch", "systemctl is-active pgssi-lockout-watch.timer; systemctl is-enabled pgssi-lockout-watch.timer; true")
+    observe(f"surveillance des verrouillages : {' '.join(state.split()) or 'absente'}")
+    assert state.split()[:2] == ["active", "enabled"], "rien ne surveille les verrouillages"
+
+
+@pytest.mark.rule("lockout-alert")
+@pytest.mark.acts
+def test_third_lockout_alerts_once(host, new_visitor, on_host, draw, observe):
+    """A throw-away account is locked twice, then a third time: no alert, then one, and still one at the next watch."""
+    person = new_visitor()
+    counts = []
+
+    def lock():
+        on_host("authenticate", service="sshd", login=person.login, passwords=[draw(16) for _ in range(3)])
+        host.run("faillock --user %s --reset", person.login)
+
+    def alerts():
+        done = host.run("systemctl start pgssi-lockout-watch.service")
+        assert done.rc == 0, "aucune surveillance des verrouillages"
+        host.run("journalctl --sync")
+        text = host.run("journalctl -q --since=-30min -o cat -t pgssi-alert | grep -cF %s", person.login).stdout
+        counts.append(int(text.strip() or 0))
+
+    lock()
+    lock()
+    alerts()
+    lock()
+    alerts()
+    alerts()
+    observe(f"alertes après 2, 3 et 3 verrouillages : {counts}")
+    assert counts[0] == 0, "deux verrouillages alertent déjà"
+    assert counts[1] == 1, "le troisième verrouillage du jour n'alerte pas"
+    assert counts[2] == 1, "l'alerte est répétée"
+
+
+@pytest.mark.rule("session-idle-limit")
+def test_idle_sessions(host, facts, observe):
+    """The running session manager tells its idle limit, and an ordinary shell tries to lift TMOUT."""
+    name = "org.freedesktop.login1"
+    answer = facts("access-idle", f"busctl get-property {name} /org/freedesktop/login1 {name}.Manager StopIdleSessionUSec; true")
+    microseconds = int(answer.split()[-1]) if answer.split() else 0
+    limit = microseconds / 60e6
+    shell = "setpriv --reuid=nobody --regid=nogroup --clear-groups env -i /bin/bash -lc"
+    lifted = host.run(f"{shell} 'echo ${{TMOUT:-aucun}}; unset TMOUT 2>/dev/null; TMOUT=0 2>/dev/null; echo ${{TMOUT:-leve}}'")
+    words = lifted.stdout.split()
+    observe(f"fermeture après {f'{limit:.0f} min' if limit < 1e6 else 'jamais'} ; TMOUT {' puis '.join(words) or 'inconnu'}")
+    assert 0 < limit <= 30, "les sessions inactives ne sont pas fermées en 30 minutes"
+    assert words and words[0].isdigit() and 0 < int(words[0]) <= 1800, "TMOUT n'est pas fixé à 30 minutes au plus"
+    assert words[-1] == words[0] or len(words) == 1, "un utilisateur peut lever TMOUT"
+
+
+@pytest.mark.rule("session-dead-peer-closed")
+def test_dead_peers(facts, observe):
+    """sshd's effective settings give the time after which a silent client is closed."""
+    settings = facts.sshd()
+    seconds = int(settings.get("clientaliveinterval", 0)) * int(settings.get("clientalivecountmax", 0))
+    observe(f"client muet fermé après {seconds} s" if seconds else "client muet jamais fermé")
+    assert 0 < seconds <= 1800, "une connexion morte n'est pas fermée en 30 minutes"
+
+
+@pytest.mark.rule("login-notice")
+def test_notice(ssh_in, observe):
+    """A client without any credential connects and reads what it is told before authentication."""
+    said = ssh_in("personne", "x").stderr
+    told = re.search(r"(?i)trac|journalis|enregistr|monitor|logged", said.replace("Permission denied", ""))
+    observe(f"avis : {'présent' if told else 'absent'}")
+    assert told, "aucun avis de traçabilité avant connexion"
+
+
+@pytest.mark.rule("root-ssh-refused")
+def test_root_over_ssh(facts, observe):
+    """sshd is asked for the settings it would apply to root, Match blocks included, from inside and outside."""
+    answers = {facts.sshd(user="root", host="localhost", addr=addr).get("permitrootlogin") for addr in ("127.0.0.1", "192.0.2.7")}
+    observe(f"root par SSH : {', '.join(sorted(str(answer) for answer in answers))}")
+    assert answers == {"no"}, "sshd accepte root"

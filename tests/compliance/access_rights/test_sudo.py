@@ -1,0 +1,180 @@
+"""sudo: what its policy really says and what a throw-away account can do with it (BP-028 R38 to R44, R33)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import pytest
+
+EDITORS = re.compile(r"(?:^|/)(?:vi|vim(?:\.\w+)?|view|nano|emacs|ed|ex|joe|mcedit|less|more|most|man|pico)(?:\s|$)")
+COMMANDS = ("/usr/bin/env", "/usr/bin/env id", "/bin/sh -c umask", "/bin/echo MARQUE")
+
+
+def of_people(grants, matrix):
+    """Return the grants that are neither root's nor automation's nor of a throw-away account."""
+    exempt = {a.login for a in matrix.values() if a.kind == "automation"} | {"root"}
+    return [grant for grant in grants if grant.who not in exempt and not grant.who.startswith("essai")]
+
+
+@pytest.fixture(scope="module")
+def sudoer(host, facts, new_visitor):
+    """Give a throw-away account four harmless sudo commands, through a file that goes away."""
+    groups = ["pgssi-sudo"] if host.run("getent group pgssi-sudo").rc == 0 else []
+    person = new_visitor(*groups)
+    path = f"/etc/sudoers.d/essai-{secrets.token_hex(4)}"
+    right = f"{person.login} ALL=(root) NOPASSWD: {', '.join(COMMANDS)}\n"
+    host.check_output(f"printf %%s %s > {path} && chmod 0440 {path} && visudo -cqf {path}", right)
+    yield person
+    host.run(f"rm -f {path}; for l in /var/log/sudo-io/*/*/*/log; do grep -q :{person.login}: $l && rm -r ${{l%%/log}}; done")
+
+
+@pytest.fixture(scope="module")
+def as_sudoer(sudoer, on_host):
+    """``as_sudoer("sudo -n …")``: run a command line as this account, on a terminal; return what it printed."""
+    return lambda line: on_host("talk", login=sudoer.login, argv=["sh", "-c", line], answers=[])["said"]
+
+
+@pytest.mark.rule("sudo-password-required")
+def test_password_is_asked(sudo_grants, sudo_defaults, matrix, observe):
+    """No right of a person carries NOPASSWD unless its profile says so, and no default lifts the password."""
+    free = {a.login for a in matrix.values() if any(not rule.password for rule in a.sudo)}
+    found = [g.who for g in of_people(sudo_grants, matrix) if g.options.get("authenticate") is False and g.who not in free]
+    lifted = sudo_defaults("").get("authenticate") is False
+    observe(f"{len(of_people(sudo_grants, matrix))} droits de personnes, {len(found)} sans mot de passe")
+    assert not found, f"sudo sans mot de passe : {', '.join(found)}"
+    assert not lifted, "un réglage par défaut lève le mot de passe"
+    asked = [a for a in matrix.values() if a.sudo and a.kind == "technical"]
+    granted = {g.who for g in sudo_grants}
+    assert all(a.login in granted for a in asked), "les droits sudo déclarés n'existent pas : rien à quoi demander un mot de passe"
+
+
+@pytest.mark.rule("sudo-no-negation")
+def test_no_negation(sudo_grants, observe):
+    """The parsed policy holds no negated command."""
+    found = [grant.who for grant in sudo_grants if grant.negated]
+    observe(f"{len(sudo_grants)} droits sudo, {len(found)} avec négation")
+    assert not found, f"commande exclue par négation pour {', '.join(found)}"
+
+
+@pytest.mark.rule("sudo-arguments-explicit")
+def test_arguments(sudo_grants, matrix, observe):
+    """Each command of a person's right, ALL apart, names its arguments and has no wildcard."""
+    loose = []
+    for grant in of_people(sudo_grants, matrix):
+        for command in grant.commands:
+            if command == "ALL":
+                continue
+            if re.search(r"(?<!\\)[*?\[]", command) or (" " not in command and command != "sudoedit"):
+                loose.append(f"{grant.who} : {command}")
+    observe(f"{len(of_people(sudo_grants, matrix))} droits de personnes, {len(loose)} sans arguments précis")
+    assert not loose, f"arguments libres : {' ; '.join(loose)}"
+
+
+@pytest.mark.rule("sudo-no-root-editor")
+def test_no_editor(sudo_grants, matrix, observe):
+    """No command of a person's right is an editor or a pager."""
+    found = [
+        f"{grant.who} : {command}"
+        for grant in of_people(sudo_grants, matrix) for command in grant.commands if EDITORS.search(command)
+    ]  # fmt: skip
+    observe(f"{len(found)} éditeurs ou afficheurs autorisés en root")
+    assert not found, f"éditeur en root : {' ; '.join(found)}"
+
+
+@pytest.mark.rule("sudo-clean-environment")
+def test_defaults_of_environment(sudo_defaults, observe):
+    """The defaults that sudo parses reset the environment, impose a path, ignore the dot and mask new files."""
+    found = sudo_defaults("")
+    observe(", ".join(f"{key}={found.get(key)}" for key in ("env_reset", "secure_path", "ignore_dot", "umask")))
+    assert found.get("env_reset", True) is True, "env_reset est levé"
+    assert found.get("secure_path") and "." not in str(found["secure_path"]).split(":"), "sudo n'impose pas de PATH"
+    assert found.get("ignore_dot") is True, "sudo n'ignore pas le répertoire courant"
+    assert str(found.get("umask")) == "0077", f"umask de sudo : {found.get('umask', 'non imposé')}"
+
+
+@pytest.mark.rule("sudo-clean-environment")
+@pytest.mark.acts
+def test_environment_is_clean(as_sudoer, observe):
+    """A throw-away account injects a variable and a path into sudo: neither reaches the command, and umask is 0077."""
+    said = as_sudoer("PIEGE=oui PATH=/tmp/piege:$PATH /usr/bin/sudo -n /usr/bin/env; /usr/bin/sudo -n /bin/sh -c umask")
+    observe(f"variable {'passée' if 'PIEGE=' in said else 'retirée'}, umask {said.split()[-1] if said.split() else 'inconnu'}")
+    assert "PATH=" in said, f"sudo ne s'exécute pas : {said[-120:]}"
+    assert "PIEGE=" not in said and "/tmp/piege" not in said, "l'environnement de l'appelant passe à travers sudo"
+    assert "0077" in said.split(), "umask 0077 n'est pas appliqué"
+
+
+@pytest.mark.rule("sudo-requires-terminal")
+def test_pseudo_terminal(sudo_defaults, observe):
+    """The defaults that sudo parses demand a terminal of people and run commands in a pseudo-terminal."""
+    found = sudo_defaults("")
+    observe(f"use_pty={found.get('use_pty')}, requiretty={found.get('requiretty')}")
+    assert found.get("use_pty") is True, "sudo n'utilise pas de pseudo-terminal"
+    assert found.get("requiretty") is True, "sudo n'exige pas de terminal"
+
+
+@pytest.mark.rule("sudo-requires-terminal")
+@pytest.mark.acts
+def test_without_terminal(host, sudoer, observe):
+    """A throw-away account with a sudo right tries it without a terminal and is refused."""
+    command = f"setpriv --reuid={sudoer.login} --regid={sudoer.login} --init-groups setsid -w sudo -n /bin/echo MARQUE"
+    answer = host.run(command)
+    observe(f"sudo sans terminal : {'exécuté' if 'MARQUE' in answer.stdout else 'refusé'}")
+    assert "MARQUE" not in answer.stdout, "sudo s'exécute sans terminal"
+
+
+@pytest.mark.rule("sudo-session-recorded")
+@pytest.mark.acts
+def test_session_is_replayable(host, as_sudoer, sudoer, observe):
+    """A throw-away account runs a command through sudo: sudoreplay lists it and plays what it printed."""
+    said = as_sudoer("/usr/bin/sudo -n /bin/echo MARQUE")
+    assert "MARQUE" in said, f"sudo ne s'exécute pas : {said[-120:]}"
+    listed = host.run("sudoreplay -l user %s", sudoer.login).stdout
+    found = [line for line in listed.splitlines() if "echo MARQUE" in line]
+    identity = re.search(r"TSID=(\S+)", found[-1]) if found else None
+    played = host.run("sudoreplay -m 0 -s 100 %s", identity.group(1)).stdout if identity else ""
+    observe(f"{len(found)} enregistrement, rejoué : {'oui' if 'MARQUE' in played else 'non'}")
+    assert found, "la commande n'est pas enregistrée"
+    assert "MARQUE" in played, "l'enregistrement ne rejoue pas ce qui a été affiché"
+
+
+@pytest.mark.rule("sudo-session-recorded")
+def test_recording_is_default(sudo_defaults, matrix, observe):
+    """The defaults that sudo parses record what it prints, for every declared person with a sudo right."""
+    persons = [a.login for a in matrix.values() if a.sudo and a.kind in ("technical", "business", "break_glass")]
+    silent = [login for login in persons if sudo_defaults(login).get("log_output") is not True]
+    observe(f"{len(persons)} comptes avec sudo, {len(silent)} non enregistrés")
+    assert sudo_defaults("").get("log_output") is True, "les sessions sudo ne sont pas enregistrées"
+    assert not silent, f"non enregistrés : {', '.join(silent)}"
+
+
+@pytest.mark.rule("sudo-group-only")
+def test_sudo_is_executable_by_its_group_only(host, observe):
+    """The unprivileged account nobody, outside the dedicated group, tries to execute sudo at all."""
+    answer = host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c 'sudo -V'")
+    observe(f"sudo par un compte hors du groupe : {'exécuté' if answer.rc == 0 else 'refusé'}")
+    assert answer.rc != 0, "tout compte peut exécuter sudo"
+    assert "denied" in answer.stderr.lower(), f"refus inattendu : {answer.stderr[-120:]}"
+
+
+@pytest.mark.rule("sudo-no-subprocess")
+def test_noexec_is_default(sudo_grants, sudo_defaults, matrix, observe):
+    """noexec is the default of the parsed policy and only rights to ALL carry EXEC."""
+    loose = [
+        f"{grant.who} : {', '.join(grant.commands)}" for grant in of_people(sudo_grants, matrix)
+        if grant.options.get("noexec") is False and grant.commands != ("ALL",)
+    ]  # fmt: skip
+    default = sudo_defaults("").get("noexec")
+    observe(f"noexec par défaut : {default}, {len(loose)} règles EXEC autres que ALL")
+    assert default is True, "les sous-processus sont permis par défaut"
+    assert not loose, f"EXEC sans être ALL : {' ; '.join(loose)}"
+
+
+@pytest.mark.rule("sudo-no-subprocess")
+@pytest.mark.acts
+def test_subprocess_is_refused(as_sudoer, observe):
+    """A throw-away account uses an allowed utility to start another program as root, and is refused."""
+    said = as_sudoer("/usr/bin/sudo -n /usr/bin/env id")
+    observe(f"sous-processus : {'exécuté' if 'uid=0' in said else 'refusé'}")
+    assert "uid=0" not in said, "un utilitaire autorisé lance un autre programme en root"
+    assert "ermission" in said, f"refus inattendu : {said[-120:]}"
