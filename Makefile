@@ -30,7 +30,7 @@ lint: setup ## Style et types
 	@echo '== ruff'; ruff check . && ruff format --check --quiet .
 	@echo '== mypy'; mypy --strict src/pgssi
 	@echo '== yamllint'; yamllint --strict .
-	@echo '== ansible-lint'; ansible-lint --offline --quiet
+	@echo '== ansible-lint'; ansible-lint --offline -q
 
 .PHONY: lab
 lab: images ## Démarre le laboratoire (pgssi lab status, pgssi lab ssh dpi1)
