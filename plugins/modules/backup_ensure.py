@@ -27,7 +27,7 @@ RETURN = """
 archives: {description: Archives or copies that were made., type: list, returned: always}
 missing: {description: What was missing, and why., type: dict, returned: always}
 """
-NOT_READY = ("Connection refused", "Connection timed out", "Permission denied", "Connection reset", "Connection closed")
+NOT_READY = ("Connection refused", "Connection timed out", "Permission denied (publickey", "Connection reset", "Connection closed")
 
 
 def main() -> None:

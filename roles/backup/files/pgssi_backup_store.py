@@ -52,6 +52,12 @@ def transaction(repository):
     return max(numbers, default=None)
 
 
+def identifier(repository):
+    """Return the id of a repository (hex), from its configuration."""
+    lines = (repository / "config").read_text("utf-8").splitlines()
+    return next(line.split("=")[1].strip() for line in lines if line.startswith("id ="))
+
+
 def segments(repository):
     """Return [(number, path)] of the data segments, in order."""
     found = (path for folder in (repository / "data").glob("*") if folder.name.isdigit() for path in folder.iterdir())
