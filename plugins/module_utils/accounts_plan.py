@@ -210,11 +210,14 @@ class Plan:
 
     def strangers(self) -> None:
         """Lock what the matrix does not know or knows as closed: undeclared, leavers, generic names."""
+        holders = {account["name"] for account in self.accounts.values() if account["name"]}
         for user in list(self.host.users.values()):
             account = self.accounts.get(user.login)
             if account is None:
                 if user.person and "accounts-undeclared-locked" in self.rules:
                     self.lock(user, "undeclared")
+                elif user.person and user.gecos.split(",")[0] in holders and "accounts-two-per-person" in self.rules:
+                    self.lock(user, "one account too many")
                 if user.login in self.options["generic_names"] and "accounts-generic-locked" in self.rules:
                     self.lock(user, "generic name")
             elif account["state"] == "locked" and account["kind"] != "service":
@@ -312,7 +315,7 @@ class Plan:
                 self.command(f"group {group} created", "groupadd", *system, group)
 
     def exact_groups(self) -> None:
-        """rights-groups-exact, rights-root-groups-empty, sudo-group-only."""
+        """rights-groups-exact, accounts-roles-separated, rights-root-groups-empty, sudo-group-only."""
         managed = {*self.options["groups"], SUDOERS, BREAK_GLASS}
         for user in self.host.users.values():
             account = self.accounts.get(user.login)
@@ -323,6 +326,8 @@ class Plan:
             have, extra = set(user.groups), set()
             if "rights-groups-exact" in self.rules:
                 extra = have - wanted if ours else have & managed
+            elif "accounts-roles-separated" in self.rules and ours:
+                extra = have & managed - wanted
             if "rights-root-groups-empty" in self.rules:
                 extra |= have & (set(self.options["root_groups"]) - wanted)
             for group in sorted(extra):
