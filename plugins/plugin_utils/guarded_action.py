@@ -82,15 +82,15 @@ class GuardedAction(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         try:
-            session = NewSession(self)
+            session = NewSession(self, self.lang)
         except Unsupported as error:
-            raise AnsibleActionFail(self._text("unsupported", reason=error)) from error
+            raise AnsibleActionFail(self._text("unsupported", reason=error)) from None
         arguments = self.guarded_arguments(variables)
         try:
             result |= self._execute_module(module_args=arguments, task_vars=variables)
         except AnsibleConnectionFailure as error:
             label, seconds = self._task.get_name(), arguments.get("timeout", 60)
-            raise AnsibleActionFail(self._text("cut", label=label, reason=error, seconds=seconds)) from error
+            raise AnsibleActionFail(self._text("cut", label=label, reason=error, seconds=seconds)) from None
         guard = result.pop("guard", None)
         if guard:
             result |= self._prove(session, guard)

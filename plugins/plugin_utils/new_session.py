@@ -40,8 +40,9 @@ class NewSession:
     password: whether a password is used, so that a failed try counts against the account.
     """
 
-    def __init__(self, action: ActionBase) -> None:
+    def __init__(self, action: ActionBase, lang: str) -> None:
         self._action = action
+        self._lang = lang
         self._connection = action._connection
         name = (getattr(self._connection, "ansible_name", "") or self._connection.transport).rpartition(".")[
             2
@@ -62,15 +63,18 @@ class NewSession:
         try:
             code, output, error = self._execute(command, timeout)
         except subprocess.TimeoutExpired:
-            return None, f"no answer within {timeout:.0f} s"
+            return None, self._say(f"pas de réponse en {timeout:.0f} s", f"no answer within {timeout:.0f} s")
         for line in reversed(output.splitlines()):
             if line.startswith("{"):
                 state = json.loads(line)
                 if state["uid"] == 0:
                     return state, ""
-                return None, f"user id {state['uid']} instead of 0"
+                return None, f"uid {state['uid']}"
         lines = [line.strip() for line in (error or output).splitlines() if line.strip()]
-        return None, f"exit code {code}: {lines[-1] if lines else 'no message'}"
+        return None, f"code {code}: {lines[-1]}" if lines else f"code {code}"
+
+    def _say(self, french: str, english: str) -> str:
+        return english if self._lang == "en" else french
 
     def _execute(self, command: str, timeout: float) -> tuple[int, str, str]:
         if not self.logs_in:
