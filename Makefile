@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 PALIER ?= 2
 INVENTORY ?= inventories/demo
-MIRROR ?= http://deb.debian.org
+MIRROR ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -38,7 +38,7 @@ lab: images ## Démarre le laboratoire (pgssi lab status, pgssi lab ssh dpi1)
 
 .PHONY: images
 images: setup ## Construit les images Debian 12 et 13 des hôtes
-	@lab/images/build --mirror $(MIRROR)
+	@lab/images/build $(if $(MIRROR),--mirror $(MIRROR))
 
 .PHONY: setup
 setup: ## Installe ce qu’il faut : paquets Debian, environnement virtuel
