@@ -29,6 +29,12 @@ missing: {description: What was missing, and why., type: dict, returned: always}
 """
 NOT_READY = ("Connection refused", "Connection timed out", "Permission denied (publickey", "Connection reset", "Connection closed")
 
+REFUSED = (
+    "Changement refusé sur cet hôte (PSSI 7.4.2.1) : son état actuel n'a pas pu être archivé. {why}\n"
+    "Rétablissez la sauvegarde, ou passez outre en donnant le motif, qui sera consigné : "
+    "-e backup_without_change_archives='motif'"
+)
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -55,6 +61,8 @@ def main() -> None:
         if code == 0 or time.monotonic() > deadline or not any(text in err for text in NOT_READY):
             break
         time.sleep(3)
+    if code and change == "before_change":
+        module.fail_json(msg=REFUSED.format(why=err.strip() or out.strip()))
     if code:
         module.fail_json(msg=err.strip() or out.strip())
     result = json.loads(out)

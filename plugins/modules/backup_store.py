@@ -55,12 +55,21 @@ class Store:
         except KeyError:
             self.run("groupadd", "--system", name)
 
+    def members(self, group: str, wanted: list[str]) -> None:
+        """Take out of a group whoever does not belong there: membership opens the store."""
+        try:
+            extra = sorted(set(grp.getgrnam(group).gr_mem) - set(wanted))
+        except KeyError:
+            return
+        for name in extra:
+            self.run("gpasswd", "--delete", name, group)
+
     def account(self, name: str, home: Path, shell: str, also: str = "") -> None:
         try:
             found = pwd.getpwnam(name)
         except KeyError:
             self.run("useradd", "--system", "--no-create-home", "--home-dir", str(home), "--shell", shell,
-                     "--gid", GROUP, "--comment", "Sauvegarde PGSSI", "--password", "*", "--groups", also, name)
+                     "--gid", GROUP, "--comment", "Sauvegarde PGSSI", "--password", "*", *(["--groups", also] if also else []), name)
             return
         if found.pw_shell != shell or found.pw_dir != str(home):
             self.run("usermod", "--shell", shell, "--home", str(home), name)
@@ -124,6 +133,8 @@ def main() -> None:
         store.group(READERS)
         if reader:
             store.account(reader, root, shell, also=READERS)
+        store.members(GROUP, [])
+        store.members(READERS, [reader] if reader else [])
         store.folder(root, "root", GROUP, 0o750)
         for client in module.params["clients"]:
             account = f"borg-{client}"

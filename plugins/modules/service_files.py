@@ -76,8 +76,11 @@ class Files:
         if not path.is_symlink() and not path.exists():
             return
         self._note(path, f"{path}: present\n", f"{path}: absent\n")
-        if not self.module.check_mode:
-            path.unlink()
+        if self.module.check_mode:
+            return
+        if path.parent == Path("/etc/systemd/system"):
+            self.module.run_command(["systemctl", "disable", "--now", path.name])
+        path.unlink()
 
     def _directory(self, path: Path, wanted: dict) -> None:
         if not path.is_dir():

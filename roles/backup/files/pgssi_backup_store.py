@@ -184,6 +184,7 @@ def _component(mine, wanted, now):
         "age_hours": round(age, 2),
         "late": age > wanted["pdma_hours"],
         "verification": newest["verification"],
+        "tables": (newest.get("database") or {}).get("tables"),
     }
 
 
