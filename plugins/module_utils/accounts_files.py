@@ -29,7 +29,7 @@ def set_aside(paths: Sequence[Path]) -> None:
     """Move files to the set-aside directory, under a name that tells where from and when."""
     ASIDE.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%S")
-    for path in paths:
+    for path in filter(os.path.lexists, paths):  # two accounts may have the same home
         shutil.move(str(path), str(ASIDE / f"{stamp}{str(path).replace('/', '%')}"))
 
 
@@ -56,13 +56,16 @@ def write_keys(login: str, home: str, keys: Sequence[str]) -> None:
         os.close(handle)
 
 
-def renumber(guard: Any, changes: Mapping[str, int]) -> None:
-    """Give accounts another uid in /etc/passwd; usermod refuses while a process runs under the shared one."""
+def renumber(guard: Any, changes: Mapping[str, int], field: int = 2) -> None:
+    """Give accounts another uid (field 3: primary group) in /etc/passwd.
+
+    usermod refuses while a process runs under a shared uid, and gives away the files of a shared home.
+    """
     lines = []
     for line in Path("/etc/passwd").read_text("utf-8").splitlines():
         parts = line.split(":")
         if parts[0] in changes:
-            parts[2] = str(changes[parts[0]])
+            parts[field] = str(changes[parts[0]])
         lines.append(":".join(parts))
     guard.write("/etc/passwd", ("\n".join(lines) + "\n").encode(), 0o644, 0, 0)
 

@@ -98,10 +98,10 @@ def read() -> Host:
     """Return the accounts and groups of this host. Raises OSError when a file cannot be read."""
     users: Dict[str, User] = {}
     twins: List[User] = []
-    seen = set()
+    seen = {0}  # root's, even when another line comes first
     for login, _, uid, gid, gecos, home, shell in (line[:7] for line in _lines("/etc/passwd")):
         user = User(login, int(uid), int(gid), gecos, home, shell)
-        if user.uid in seen:
+        if user.uid in seen and user.login != "root":
             twins.append(user)
         seen.add(user.uid)
         users.setdefault(login, user)

@@ -317,6 +317,7 @@ class Plan:
     def exact_groups(self) -> None:
         """rights-groups-exact, accounts-roles-separated, rights-root-groups-empty, sudo-group-only."""
         managed = {*self.options["groups"], SUDOERS, BREAK_GLASS}
+        by_number = {group.gid: group.name for group in self.host.groups.values()}
         for user in self.host.users.values():
             account = self.accounts.get(user.login)
             if account and account["kind"] == "break_glass" and "break-glass-sealed" not in self.rules:
@@ -329,7 +330,13 @@ class Plan:
             elif "accounts-roles-separated" in self.rules and ours:
                 extra = have & managed - wanted
             if "rights-root-groups-empty" in self.rules:
-                extra |= have & (set(self.options["root_groups"]) - wanted)
+                forbidden = set(self.options["root_groups"]) - wanted
+                extra |= have & forbidden
+                primary = by_number.get(user.gid)
+                if user.person and primary in forbidden:
+                    text = f"{user.login}: primary group nogroup instead of {primary}"
+                    other = {user.login: self.host.groups["nogroup"].gid}
+                    self.steps.append(Step(text, lambda guard, other=other: files.renumber(guard, other, field=3)))
             for group in sorted(extra):
                 self.command(f"{user.login}: out of group {group}", "gpasswd", "--delete", user.login, group)
             missing = wanted - have if "rights-groups-exact" in self.rules else (wanted - have) & {SUDOERS}
