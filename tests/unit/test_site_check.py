@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -13,18 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
-from site_builder import AUTOMATION, demo_inventory
+from site_builder import demo_inventory
+from site_faults import ALLY, BAD, WAIVER
 
 from pgssi.catalogue import load_catalogue
-from pgssi.paths import ROOT
 from pgssi.site import Host, Review, review
 from pgssi.site.schema import variables
 from pgssi.site.words import MESSAGES
 
 TODAY = date(2026, 7, 1)
-KEYS = re.findall(
-    r'"(ssh-ed25519 [^"]+)"', (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8")
-)
 
 
 @pytest.fixture(scope="session")
@@ -94,168 +90,6 @@ def test_demo_is_sound(model: dict[str, Any], check: Check) -> None:
     assert not found.problems, "\n".join(map(str, found.problems))
     assert not found.warnings, "\n".join(map(str, found.warnings))
     assert found.hosts == 8
-
-
-PERSON = {"id": "x", "name": "X", "functions": [], "starts": date(2026, 1, 1), "accounts": []}
-WAIVER = {
-    "rule": "backup-encrypted-in-transit",
-    "scope": ["dpi1"],
-    "reason": "r",
-    "owner": "dsi",
-    "expires": date(2027, 1, 1),
-}
-ATTESTATION = {
-    "requirement": "1.1.1.1",
-    "answer": "yes",
-    "by": "DG",
-    "date": date(2026, 1, 1),
-    "expires": date(2027, 1, 1),
-}
-STEP = {"palier": 2, "by": date(2029, 1, 1)}
-ALLY = {**PERSON, "accounts": [{"login": "x", "kind": "business", "keys": []}]}
-BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
-    # path, new value, file that must be named, part of the message or remedy
-    (("site_peple",), [], "", "« site_people »"),
-    (("site_name",), ..., "", "La définir"),
-    (("site_palier",), 4, "site.yml", "de 0 à 3"),
-    (("site_palier",), "deux", "site.yml", "de 0 à 3"),
-    (("site_guidance",), "pssy", "site.yml", "« pssi »"),
-    (("site_acting_tests",), "oui", "site.yml", "true ou false"),
-    (("site_trajectory", 1, "palier"), 1, "site.yml", "croissant"),
-    (("site_trajectory", 1, "by"), date(2025, 1, 1), "site.yml", "croissant"),
-    (("site_trajectory", None), STEP, "site.yml", "croissant"),
-    (("site_contacts", "rssi", "mail"), "rssi", "site.yml", "nom@domaine"),
-    (("site_zones", "dmz", "cidr4"), "10.90.4.0", "network.yml", "10.1.2.0/24"),
-    (("site_zones", "dmz", "cidr4"), "10.90.4.7/24", "network.yml", "10.90.4.0/24"),
-    (("site_zones", "dmz", "cidr4"), "10.90.400.0/24", "network.yml", "IPv4"),
-    (("site_zones", "dmz", "cidr4"), "fd90::/64", "network.yml", "IPv4"),
-    (("site_zones", "dmz", "cidr4"), "10.90.0.0/21", "network.yml", "recouvre"),
-    (("site_zones", "dmz", "cidr6"), "fd90:0:0:2::/96", "network.yml", "recouvre"),
-    (("site_zones", "dmz", "vlan"), 10, "network.yml", "admin"),
-    (("site_zones", "dmz", "vlan"), 4095, "network.yml", "4094"),
-    (("site_zones", "dmz", "trust"), "hgih", "network.yml", "« high »"),
-    (("site_zones", "dmz"), {"trust": "low", "owner": "dsi"}, "network.yml", "cidr4"),
-    (("site_zones", "DMZ 2"), {"cidr4": "10.1.0.0/24", "trust": "low", "owner": "dsi"}, "network.yml", "a-z"),
-    (("site_functions", "medecin", "profiles"), ["dpi-soignan"], "people.yml", "« dpi-soignant »"),
-    (("site_profiles", "sysadmin", "application"), "infa", "people.yml", "« infra »"),
-    (("site_profiles", "sysadmin", "hosts"), ["dpi9"], "people.yml", "« dpi1 »"),
-    (("site_profiles", "sysadmin", "groups"), ["docker"], "people.yml", "root"),
-    (("site_profiles", "sysadmin", "sudo", 0, "commands"), ["/bin/sh; id"], "people.yml", "shell"),
-    (("site_profiles", "sysadmin", "sudo", 0, "commands"), ["rm"], "people.yml", "absolu"),
-    (("site_profiles", "sysadmin", "sudo", 0, "comands"), ["ALL"], "people.yml", "« commands »"),
-    (("site_profiles", "dpi-soignant", "sudo"), [{"commands": ["ALL"]}], "people.yml", "métier"),
-    (("site_people", 0, "functions"), ["medcin"], "people.yml", "« medecin »"),
-    (("site_people", 0, "functions"), "medecin", "people.yml", "une liste"),
-    (("site_people", 0, "leaves"), date(2020, 1, 1), "people.yml", "avant le début"),
-    (("site_people", 0, "starts"), "2024-13-01", "people.yml", "AAAA-MM-JJ"),
-    (("site_people", 0, "starts"), ..., "people.yml", "clé absente"),
-    (("site_people", 0, "leavs"), date(2027, 1, 1), "people.yml", "« leaves »"),
-    (("site_people", 1, "id"), "clemoine", "people.yml", "unique"),
-    (("site_people", 0, "name"), "Clаire Lemoine", "people.yml", "deux alphabets"),
-    (("site_people", 0, "name"), "Claire\u202eLemoine", "people.yml", "invisible"),
-    (("site_people", 0, "accounts", 0, "login"), "root", "people.yml", "système"),
-    (("site_people", 0, "accounts", 0, "login"), "clé", "people.yml", "a-z"),
-    (("site_people", 0, "accounts", 0, "login"), "a;rm -rf", "people.yml", "a-z"),
-    (("site_people", 0, "accounts", 0, "login"), "clemoine\n", "people.yml", "a-z"),
-    (("site_people", 0, "accounts", 0, "login"), "a" * 33, "people.yml", "32"),
-    (("site_people", 0, "accounts", 0, "login"), "pgssi", "people.yml", "site_people[0]"),
-    (("site_people", 0, "accounts", 0, "kind"), "technical", "people.yml", "business"),
-    (
-        ("site_people", 1, "accounts", None),
-        {"login": "y", "kind": "technical", "keys": []},
-        "people.yml",
-        "5.2.1.4",
-    ),
-    (
-        ("site_people", 1, "accounts"),
-        [{"login": f"y{n}", "kind": "technical", "keys": []} for n in range(3)],
-        "people.yml",
-        "au plus 2",
-    ),
-    (("site_people", 0, "accounts", 0, "keys"), KEYS[1:2], "people.yml", "partagée"),
-    (("site_people", 0, "accounts", 0, "keys"), [AUTOMATION], "people.yml", "partagée"),
-    (("site_people", 0, "accounts", 0, "keys"), ["ssh-ed25519 AAAAtooshort x"], "people.yml", ".pub"),
-    (
-        ("site_people", 0, "accounts", 0, "keys"),
-        ["-----BEGIN OPENSSH PRIVATE KEY-----\nabc"],
-        "people.yml",
-        "PRIVÉE",
-    ),
-    (("site_replacements", 0, "person"), "adurant", "people.yml", "« adurand »"),
-    (("site_replacements", 0, "replaces"), "adurand", "people.yml", "elle-même"),
-    (("site_replacements", 0, "ends"), date(2026, 1, 1), "people.yml", "avant le début"),
-    (("site_replacements", 0, "profiles"), ["sysadmin"], "people.yml", "n'a pas ce profil"),
-    (("site_replacements", 0, "person"), "clemoine", "people.yml", "de nature technical"),
-    (("site_break_glass", "holder"), "rsi", "people.yml", "« rssi »"),
-    (("site_break_glass", "login"), "pgssi", "people.yml", "déjà déclaré"),
-    (("site_service_accounts",), ["postgres", "pgssi"], "people.yml", "déjà déclaré"),
-    (("site_automation", "login"), "autre", "connection.yml", "verrouillerait"),
-    (("site_sealing_recipients",), [], "people.yml", "au moins 1"),
-    (("site_backup", "server"), "bkp9", "backup.yml", "« bkp1 »"),
-    (("site_backup", "server"), "dpi1", "backup.yml", "backup_servers"),
-    (("site_backup", "offsite"), "bkp1", "backup.yml", "même perte"),
-    (("site_backup", "offsite"), ..., "backup.yml", "palier 2"),
-    (("site_backup", "window", "starts"), "1h", "backup.yml", "HH:MM"),
-    (("site_backup_plan", 0, "host"), "dpi2", "backup.yml", "« dpi1 »"),
-    (("site_backup_plan", 0, "host"), "scratch1", "backup.yml", "backup_clients"),
-    (("site_backup_plan", 0, "pdma_hours"), ..., "backup.yml", "clé absente"),
-    (("site_backup_plan", 0, "dmard_hours"), ..., "backup.yml", "clé absente"),
-    (("site_backup_plan", 0, "pdma_hours"), 12, "backup.yml", "24 h"),
-    (("site_backup_plan", 0, "pdma_hours"), "24", "backup.yml", "nombre entier"),
-    (("site_backup_plan", 0, "pdma_hours"), True, "backup.yml", "nombre entier"),
-    (("site_backup_plan", 0, "database"), ..., "backup.yml", "clé absente"),
-    (("site_backup_plan", 0, "component"), "dpi-documents", "backup.yml", "unique"),
-    (
-        ("site_backup_plan", 0, "depends_on"),
-        ["dpi-documents"],
-        "backup.yml",
-        "dpi-base → dpi-documents → dpi-base",
-    ),
-    (("site_backup_plan", 0, "depends_on"), ["dpi-bsae"], "backup.yml", "« dpi-base »"),
-    (("site_backup_plan", 0, "retention"), {"monthly": 36}, "backup.yml", "36 mois"),
-    (("site_backup_plan", 0, "retention"), {"montly": 12}, "backup.yml", "« monthly »"),
-    (("site_backup_plan", 0, "retention"), {"daily": 0}, "backup.yml", "aucune archive"),
-    (("site_backup_plan", 0, "retention_max_months"), 60, "backup.yml", "note"),
-    (("site_backup_plan", 0, "restore_checks", 0, "query"), "drop table patients", "backup.yml", "select"),
-    (("site_backup_plan", 1, "paths"), ["srv/dpi"], "backup.yml", "absolu"),
-    (("site_backup_plan", 1, "paths"), ["/srv/$(id)"], "backup.yml", "shell"),
-    (("site_backup_plan", 1, "paths"), ["/srv/../etc"], "backup.yml", ".."),
-    (
-        ("site_waivers", None),
-        {**WAIVER, "rule": "backup-encrypted-in-transt"},
-        "waivers.yml",
-        "« backup-encrypted-in-transit »",
-    ),
-    (("site_waivers", None), {**WAIVER, "scope": ["dpi9"]}, "waivers.yml", "« dpi1 »"),
-    (("site_waivers", None), {**WAIVER, "scope": []}, "waivers.yml", "au moins 1"),
-    (("site_waivers", None), {**WAIVER, "expires": date(2026, 6, 30)}, "waivers.yml", "échue"),
-    (
-        ("site_waivers", None),
-        {key: value for key, value in WAIVER.items() if key != "expires"},
-        "waivers.yml",
-        "clé absente",
-    ),
-    (
-        ("site_attestations", None),
-        {**ATTESTATION, "requirement": "1.1.1.99"},
-        "attestations.yml",
-        "exigence inconnue",
-    ),
-    (("site_attestations", None), {**ATTESTATION, "answer": True}, "attestations.yml", "guillemets"),
-    (("site_attestations", None), {**ATTESTATION, "date": date(2026, 12, 1)}, "attestations.yml", "à venir"),
-    (
-        ("site_attestations", None),
-        {**ATTESTATION, "expires": date(2025, 1, 1)},
-        "attestations.yml",
-        "avant le début",
-    ),
-    (
-        ("site_attestations", None),
-        {**ATTESTATION, "requirement": "2.1.1.1"},
-        "attestations.yml",
-        "déjà attestée",
-    ),
-]
 
 
 @pytest.mark.parametrize(
