@@ -6,6 +6,8 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: guard
 short_description: Show, await or take back the guarded change that is pending on a host
+description:
+  - A guarded change is one that M(pgssi.toolkit.protected_files) made and no new session has confirmed yet.
 options:
   action:
     description:
