@@ -65,7 +65,7 @@ def segments(repository):
 
 
 def entries(path):
-    """Yield (tag, key, offset) of one segment; key is None for a COMMIT. Stops at a torn end."""
+    """Yield (tag, key, offset, size) of one segment; key is None for a COMMIT. Stops at a torn end."""
     with path.open("rb") as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             return
@@ -75,7 +75,7 @@ def entries(path):
             if size < HEADER.size or tag not in (PUT, DELETE, COMMIT):
                 return
             key = stream.read(32) if tag != COMMIT else None
-            yield tag, key, offset
+            yield tag, key, offset, size
             offset += size
             stream.seek(offset)
 
@@ -83,16 +83,20 @@ def entries(path):
 def deletions(repository, after=-1):
     """Return the transactions that deleted or overwrote objects: [{transaction, previous, deletes}].
 
-    A client that only makes archives deletes nothing but the previous manifest. after: last transaction
-    already known, so that only new segments are read.
+    A client that only makes archives deletes nothing but the previous manifest, and its manifest only grows: a
+    smaller one hides archives without any DELETE (a patched client). after: last transaction already known, so
+    that only new segments are read.
     """
     found, previous, deleted = [], max(after, 0), 0
+    manifest = newest_manifest(repository, after)[1] if after >= 0 else 0
     for number, path in segments(repository):
         if number <= after:
             continue
-        for tag, key, _ in entries(path):
+        for tag, key, _, size in entries(path):
             if tag == DELETE and key != MANIFEST:
                 deleted += 1
+            elif tag == PUT and key == MANIFEST:
+                deleted, manifest = deleted + (size < manifest), size
             elif tag == COMMIT:
                 if deleted:
                     found.append({"transaction": number, "previous": previous, "deletes": deleted})
@@ -111,15 +115,24 @@ def present(repository, ids):
     return {identifier for identifier in ids if bytes.fromhex(identifier) in index}
 
 
+def newest_manifest(repository, until=None):
+    """Return the type byte and the size of the newest manifest (up to a transaction), (None, 0) without any."""
+    for number, path in reversed(segments(repository)):
+        if until is not None and number > until:
+            continue
+        found = [(offset, size) for tag, key, offset, size in entries(path) if tag == PUT and key == MANIFEST]
+        if found:
+            offset, size = found[-1]
+            with path.open("rb") as stream:
+                stream.seek(offset + HEADER.size + 32)
+                return stream.read(1)[0], size
+    return None, 0
+
+
 def encryption(repository):
     """Return how the objects are encrypted, from the type byte of the newest manifest found."""
-    for _, path in reversed(segments(repository)):
-        kinds = [offset for tag, key, offset in entries(path) if tag == PUT and key == MANIFEST]
-        if kinds:
-            with path.open("rb") as stream:
-                stream.seek(kinds[-1] + HEADER.size + 32)
-                return ENCRYPTION.get(stream.read(1)[0], "unknown")
-    return None
+    kind, _ = newest_manifest(repository)
+    return None if kind is None else ENCRYPTION.get(kind, "unknown")
 
 
 def evaluate(store, client, components, now=None, watched=None):
