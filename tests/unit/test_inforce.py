@@ -13,7 +13,12 @@ TODAY = date(2026, 11, 22)
 TEXT = {"fr": "x", "en": "x"}
 
 
-def rule(name: str, palier: int, groups: tuple[str, ...] = ("all",), guidance: tuple[str, ...] = ("pssi", "current")) -> Rule:
+def rule(
+    name: str,
+    palier: int,
+    groups: tuple[str, ...] = ("all",),
+    guidance: tuple[str, ...] = ("pssi", "current"),
+) -> Rule:
     return Rule(name, "g", TEXT, TEXT, TEXT, palier, ("1.1.1.1",), groups, guidance=guidance)
 
 
@@ -33,13 +38,23 @@ CATALOGUE = Catalogue(
 )
 
 
-def context(palier: int = 2, guidance: str = "pssi", waivers: tuple[Waiver, ...] = (), groups: tuple[str, ...] = ("servers",)) -> HostContext:
+def context(
+    palier: int = 2,
+    guidance: str = "pssi",
+    waivers: tuple[Waiver, ...] = (),
+    groups: tuple[str, ...] = ("servers",),
+) -> HostContext:
     return HostContext("h1", groups, palier, guidance, waivers, TODAY)
 
 
 @pytest.mark.parametrize(
     ("palier", "expected"),
-    [(0, ()), (1, ("one", "old-way")), (2, ("one", "two", "old-way")), (3, ("one", "two", "three", "old-way"))],
+    [
+        (0, ()),
+        (1, ("one", "old-way")),
+        (2, ("one", "two", "old-way")),
+        (3, ("one", "two", "three", "old-way")),
+    ],
 )
 def test_paliers_are_cumulative_and_zero_enforces_nothing(palier: int, expected: tuple[str, ...]) -> None:
     """A host has every rule up to its palier; at palier 0 it has none."""
@@ -73,8 +88,13 @@ def test_the_highest_palier_reached_decides_the_value_of_a_key() -> None:
         {"rule": "one", "key": "minlen", "value": 10},
         {"rule": "two", "key": "other", "value": 1},
     ]
-    assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(1))} == {"minlen": 10}
-    assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(3))} == {"minlen": 12, "other": 1}
+    assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(1))} == {
+        "minlen": 10
+    }
+    assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(3))} == {
+        "minlen": 12,
+        "other": 1,
+    }
 
 
 def test_a_setting_of_an_unknown_rule_is_refused() -> None:
