@@ -27,7 +27,13 @@ RETURN = """
 archives: {description: Archives or copies that were made., type: list, returned: always}
 missing: {description: What was missing, and why., type: dict, returned: always}
 """
-NOT_READY = ("Connection refused", "Connection timed out", "Permission denied (publickey", "Connection reset", "Connection closed")
+NOT_READY = (
+    "Connection refused",
+    "Connection timed out",
+    "Permission denied (publickey",
+    "Connection reset",
+    "Connection closed",
+)
 
 REFUSED = (
     "Changement refusé sur cet hôte (PSSI 7.4.2.1) : son état actuel n'a pas pu être archivé. {why}\n"
@@ -49,7 +55,9 @@ def main() -> None:
     program, change = module.params["program"], module.params["change"]
     if shutil.which(program) is None:
         if module.check_mode:
-            module.exit_json(changed=True, archives=[], missing={"*": "not set up yet"}, diff={"before": "", "after": "first archive\n"})
+            module.exit_json(
+                changed=True, archives=[], missing={"*": "not set up yet"}, diff={"before": "", "after": "first archive\n"}
+            )
         module.fail_json(msg=f"{program} is not there: run the role backup on this host first")
     command = [program, "ensure"]
     command += ["--change", change] if change else []

@@ -19,7 +19,9 @@ options:
 author: [The PGSSI toolkit contributors]
 """
 EXAMPLES = """
-- pgssi.toolkit.backup_identity: {identities: [{path: /etc/pgssi/backup/id_ed25519, kind: user, principals: [borg-dpi1]}], ca: /safe/backup-ca}
+- pgssi.toolkit.backup_identity:
+    identities: [{path: /etc/pgssi/backup/id_ed25519, kind: user, principals: [borg-dpi1]}]
+    ca: /safe/backup-ca
 """
 RETURN = """
 public: {description: Public key by path., type: dict, returned: always}
@@ -42,7 +44,9 @@ def main() -> None:
             made.append(name)
             if not module.check_mode:
                 path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                module.run_command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pgssi-backup", "-f", name], check_rc=True)
+                module.run_command(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pgssi-backup", "-f", name], check_rc=True
+                )
         half, certificate = Path(f"{name}.pub"), Path(f"{name}-cert.pub")
         if path.exists() and not half.exists():
             _, out, _ = module.run_command(["ssh-keygen", "-y", "-f", name], check_rc=True)

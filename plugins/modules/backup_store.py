@@ -68,8 +68,23 @@ class Store:
         try:
             found = pwd.getpwnam(name)
         except KeyError:
-            self.run("useradd", "--system", "--no-create-home", "--home-dir", str(home), "--shell", shell,
-                     "--gid", GROUP, "--comment", "Sauvegarde PGSSI", "--password", "*", *(["--groups", also] if also else []), name)
+            self.run(
+                "useradd",
+                "--system",
+                "--no-create-home",
+                "--home-dir",
+                str(home),
+                "--shell",
+                shell,
+                "--gid",
+                GROUP,
+                "--comment",
+                "Sauvegarde PGSSI",
+                "--password",
+                "*",
+                *(["--groups", also] if also else []),
+                name,
+            )
             return
         if found.pw_shell != shell or found.pw_dir != str(home):
             self.run("usermod", "--shell", shell, "--home", str(home), name)

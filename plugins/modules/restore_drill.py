@@ -80,9 +80,7 @@ class Drill:
     def borg(self, *arguments: str, cwd: Path | None = None) -> str:
         secret = {"BORG_PASSPHRASE": self.params["passphrase"], "BORG_RSH": self.ssh, "BORG_REPO": self.params["repository"]}
         secret |= {"BORG_BASE_DIR": str(self.work / "borg"), "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes", "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(
-            ["borg", *arguments], env=os.environ | secret, cwd=cwd, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["borg", *arguments], env=os.environ | secret, cwd=cwd, capture_output=True, text=True, check=False)
         if done.returncode > 1:
             raise RuntimeError(f"borg {arguments[0]} : {' / '.join(done.stderr.strip().splitlines()[-2:])}")
         return done.stdout
@@ -126,7 +124,9 @@ class Drill:
         try:
             self.postgres("createdb", name, check=True)
             with dumps[0].open("rb") as stream:
-                loaded = self.postgres("pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--dbname", name, stdin=stream)
+                loaded = self.postgres(
+                    "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", "--dbname", name, stdin=stream
+                )
             seconds = time.monotonic() - started
             self.check("La base se recharge sans erreur", loaded.returncode == 0, loaded.stderr.strip()[-200:] or "aucune erreur")
             for wanted in component.get("restore_checks") or [{"query": "select count(*) from pg_tables", "minimum": 1}]:
@@ -155,12 +155,16 @@ class Drill:
 
     def access(self, folder: Path) -> None:
         """Try, as an account without rights, to read files that the source closes to others."""
-        closed = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o004]
+        closed = [
+            path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o004
+        ]
         nobody = pwd.getpwnam("nobody")
         opened = 0
         folder.chmod(0o755)
         for path in closed[:50]:
-            reader = subprocess.run(["cat", str(path)], user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], capture_output=True, check=False)
+            reader = subprocess.run(
+                ["cat", str(path)], user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], capture_output=True, check=False
+            )
             opened += reader.returncode == 0
         self.check("Lecture refusée à un compte sans droit", opened == 0, f"{opened} sur {len(closed[:50])} fichiers fermés")
 

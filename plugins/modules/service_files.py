@@ -155,7 +155,9 @@ def unit_commands(module: AnsibleModule, units: list[dict], changed: list[str]) 
     if any("/systemd/" in path for path in changed):
         commands.append(["systemctl", "daemon-reload"])
     for unit, seen in zip(units, _seen(module, [unit["name"] for unit in units]), strict=True):
-        restart = unit["state"] == "started" and not {*unit["restart_on"], f"/etc/systemd/system/{unit['name']}"}.isdisjoint(changed)
+        restart = unit["state"] == "started" and not {*unit["restart_on"], f"/etc/systemd/system/{unit['name']}"}.isdisjoint(
+            changed
+        )
         loaded, active = seen["LoadState"] == "loaded", seen["ActiveState"] in ("active", "activating")
         enabled = seen["UnitFileState"] in ("enabled", "static")
         if unit["enabled"] is True and not enabled:

@@ -28,7 +28,9 @@ def test_objects_are_encrypted(seen: Seen, observe: Callable[[str], None]) -> No
     """The type byte of the newest manifest, read on the server without any key, says encrypted and authenticated."""
     assert seen, "le serveur de sauvegarde ne connaît aucun dépôt de cet hôte"
     observe(f"chiffrement : {seen['encryption']}")
-    assert seen["encryption"] in ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile"), "le dépôt n'est pas chiffré"
+    assert seen["encryption"] in ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile"), (
+        "le dépôt n'est pas chiffré"
+    )
 
 
 @pytest.mark.rule("backup-encrypted-at-rest")
@@ -42,23 +44,45 @@ def test_server_finds_no_marker(
     assert done.rc == 0, f"la sauvegarde échoue : {done.stderr.strip()[-200:]}"
     found = server.run(f"grep -rqaF {marker} /srv/pgssi-backup/{context.name}", timeout=300)
     secret = host.check_output("cat /etc/pgssi/backup/passphrase").strip()
-    kept = server.run("grep -rqaF -f /dev/stdin /etc/pgssi /srv/pgssi-backup /var/lib/pgssi-backup", stdin=secret.encode())
+    kept = server.run(
+        "grep -rqaF -f /dev/stdin /etc/pgssi /srv/pgssi-backup /var/lib/pgssi-backup", stdin=secret.encode()
+    )
     observe(f"marqueur absent : {found.rc == 1} ; phrase secrète absente du serveur : {kept.rc == 1}")
     assert found.rc == 1, "le marqueur se lit en clair dans le dépôt"
     assert kept.rc == 1, "le serveur détient la phrase secrète de son client"
 
 
+GOOD = {"aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}
+
+
+@pytest.fixture
+def ssh_options(facts: Any, site: Mapping[str, Any]) -> dict[str, str]:
+    """The options in effect when this client connects to the backup server; empty when nothing is set up."""
+    server = site["site_backup"]["server"]
+    said = facts(
+        "backup-ssh", f"[ -e /etc/pgssi/backup/ssh_config ] && ssh -G -F /etc/pgssi/backup/ssh_config {server}"
+    )
+    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+
 @pytest.mark.rule("backup-encrypted-in-transit")
+def test_ciphers_in_effect(ssh_options: dict[str, str], observe: Callable[[str], None]) -> None:
+    """The client offers the backup server nothing but authenticated ciphers of the list."""
+    offered = set(ssh_options.get("ciphers", "").split(","))
+    observe(f"proposés : {', '.join(sorted(offered)) or 'rien'}")
+    assert ssh_options, "aucune liaison avec un serveur de sauvegarde n'est installée"
+    assert offered <= GOOD, f"le client accepterait aussi : {', '.join(sorted(offered - GOOD))}"
+
+
+@pytest.mark.rule("backup-encrypted-in-transit")
+@pytest.mark.acts
 def test_session_cipher(client: Any, observe: Callable[[str], None]) -> None:
     """A real session to the backup server negotiates an authenticated cipher of the list."""
     done = client.ssh("-v", "status")
     ciphers = {line.split("cipher: ")[1].split()[0] for line in done.stderr.splitlines() if "cipher: " in line}
     observe(f"négocié : {', '.join(sorted(ciphers)) or 'rien'}")
     assert ciphers, f"aucune session chiffrée avec le serveur : {done.stderr.strip()[-150:]}"
-    assert ciphers <= {"aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}, f"chiffrement négocié : {ciphers}"
-    offered = client.host.run(f"ssh -G -F /etc/pgssi/backup/ssh_config {client.server} | grep -i '^ciphers '").stdout
-    weaker = set(offered.strip().partition(" ")[2].split(",")) - {"aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}
-    assert not weaker, f"le client accepterait aussi : {', '.join(sorted(weaker))}"
+    assert ciphers <= GOOD, f"chiffrement négocié : {ciphers}"
 
 
 @pytest.mark.rule("backup-encrypted-in-transit")
@@ -70,10 +94,13 @@ def test_capture_shows_no_marker(
     component, _, _ = marked
     stop = marker[-4:]
     run = f"pgssi-backup run {component} >/dev/null 2>&1; echo $? > /run/pgssi-essai.rc"
-    script = f"python3 -c {shlex.quote(LISTEN)} {marker} 200 {stop} > /run/pgssi-essai.out 2>&1 & until grep -q . /run/pgssi-essai.out; " \
-             f"do sleep 0.05; done; {run}; sleep 0.3; " \
-             f"printf {stop} | python3 -c 'import socket,sys; socket.socket(2,2).sendto(sys.stdin.buffer.read(),(\"127.0.0.1\",9))'; " \
-             "wait; cat /run/pgssi-essai.rc /run/pgssi-essai.out; rm -f /run/pgssi-essai.*"
+    script = (
+        f"python3 -c {shlex.quote(LISTEN)} {marker} 200 {stop} > /run/pgssi-essai.out 2>&1 & "
+        "until grep -q . /run/pgssi-essai.out; "
+        f"do sleep 0.05; done; {run}; sleep 0.3; "
+        f"printf {stop} | python3 -c 'import socket,sys; socket.socket(2,2).sendto(sys.stdin.buffer.read(),(\"127.0.0.1\",9))'; "
+        "wait; cat /run/pgssi-essai.rc /run/pgssi-essai.out; rm -f /run/pgssi-essai.*"
+    )
     done = host.run(f"sh -c {shlex.quote(script)}", timeout=280)
     lines = done.stdout.split("\n")
     assert lines[0] == "0", "aucune sauvegarde n'a pu être faite pendant la capture"
@@ -85,6 +112,21 @@ def test_capture_shows_no_marker(
 
 
 @pytest.mark.rule("backup-server-key-checked")
+def test_only_the_authority_is_trusted(ssh_options: dict[str, str], facts: Any, observe: Callable[[str], None]) -> None:
+    """In effect: strict checking, certificates only, and one file that names an authority and no loose key."""
+    strict, algorithms = ssh_options.get("stricthostkeychecking"), ssh_options.get("hostkeyalgorithms", "")
+    observe(f"contrôle {strict}, algorithmes {algorithms}")
+    assert strict in ("true", "yes"), "une clé de serveur inconnue serait acceptée"
+    assert all("-cert-" in name for name in algorithms.split(",")), "une clé non signée serait acceptée"
+    known = facts(
+        "backup-known", f"cat {ssh_options['userknownhostsfile']} {ssh_options['globalknownhostsfile']} || true"
+    )
+    loose = [line for line in known.splitlines() if line.strip() and not line.startswith("@cert-authority ")]
+    assert known.strip() and not loose, "des clés hors de l'autorité du site sont admises"
+
+
+@pytest.mark.rule("backup-server-key-checked")
+@pytest.mark.acts
 def test_unknown_server_is_refused(client: Any, host: Host, observe: Callable[[str], None]) -> None:
     """With the site's authority taken away from the client, as in front of another server, the session stops."""
     normal = client.ssh("", "status")
@@ -101,7 +143,8 @@ def test_ordinary_account_reads_no_secret(facts: Any, observe: Callable[[str], N
     """An ordinary account tries to read the passphrase, the key, the configurations and the local journal."""
     names = "/etc/pgssi/backup/passphrase /etc/pgssi/backup/id_ed25519 /etc/pgssi/backup/client.json"
     names += " /etc/pgssi/backup/borgmatic.d /root/.config/borg /var/log/pgssi/backup.jsonl"
-    script = f"for f in {names}; do [ -e $f ] && echo there $f; {AS_NOBODY}sh -c \"if [ -d $f ]; then ls $f; else cat $f; fi\" >/dev/null 2>&1 && echo read $f; done; true"
+    attempt = f'{AS_NOBODY}sh -c "if [ -d $f ]; then ls $f; else cat $f; fi" >/dev/null 2>&1'
+    script = f"for f in {names}; do [ -e $f ] && echo there $f; {attempt} && echo read $f; done; true"
     said = facts("backup-secrets", script).split("\n")
     there = [line[6:] for line in said if line.startswith("there ")]
     read = [line[5:] for line in said if line.startswith("read ")]
@@ -114,9 +157,13 @@ def test_ordinary_account_reads_no_secret(facts: Any, observe: Callable[[str], N
 def test_ordinary_account_cannot_operate(plan: list[Seen], facts: Any, observe: Callable[[str], None]) -> None:
     """An ordinary account tries to start, list, restore and stop backups; each attempt is refused."""
     name = plan[0]["component"]
-    tries = (f"pgssi-backup run {name}", f"pgssi-backup list {name}", "pgssi-backup status",
-             f"systemctl start --no-ask-password pgssi-backup@{name}.service",
-             f"systemctl stop --no-ask-password pgssi-backup-{name}.timer")
+    tries = (
+        f"pgssi-backup run {name}",
+        f"pgssi-backup list {name}",
+        "pgssi-backup status",
+        f"systemctl start --no-ask-password pgssi-backup@{name}.service",
+        f"systemctl stop --no-ask-password pgssi-backup-{name}.timer",
+    )
     script = "command -v pgssi-backup >/dev/null && echo installed; "
     script += "".join(f"{AS_NOBODY}{command} >/dev/null 2>&1 && echo 'done {command}'; " for command in tries) + "true"
     said = facts("backup-operators", script).split("\n")
@@ -125,4 +172,6 @@ def test_ordinary_account_cannot_operate(plan: list[Seen], facts: Any, observe: 
     assert "installed" in said, "aucune sauvegarde n'est installée sur cet hôte"
     assert not allowed, f"un compte ordinaire peut : {', '.join(allowed)}"
     members = facts("backup-sudo", "sudo -n -l -U nobody 2>&1 || true")
-    assert "pgssi-backup" not in members and "NOPASSWD: ALL" not in members, "sudo donne les sauvegardes à un compte ordinaire"
+    assert "pgssi-backup" not in members and "NOPASSWD: ALL" not in members, (
+        "sudo donne les sauvegardes à un compte ordinaire"
+    )

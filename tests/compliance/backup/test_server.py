@@ -18,7 +18,9 @@ def test_media_are_closed(host: Host, context: Any, facts: Any, observe: Callabl
     """An ordinary account tries to list the folder of the media and to enter it."""
     path = STORE if "backup_servers" in context.groups else "/srv/pgssi-offsite"
     script = f"[ -d {path} ] && echo there; runuser -u nobody -- ls {path} >/dev/null 2>&1 && echo listed; "
-    script += f"for d in {path} {path}/*; do runuser -u nobody -- sh -c \"cd $d\" 2>/dev/null && echo entered $d; done; true"
+    script += (
+        f'for d in {path} {path}/*; do runuser -u nobody -- sh -c "cd $d" 2>/dev/null && echo entered $d; done; true'
+    )
     said = facts("backup-store", script).split("\n")
     observe(f"{path} : {'présent' if 'there' in said else 'absent'}")
     assert "there" in said, f"{path} n'existe pas"
@@ -29,25 +31,28 @@ def test_media_are_closed(host: Host, context: Any, facts: Any, observe: Callabl
 @pytest.mark.rule("backup-append-only")
 def test_last_writes_were_append_only(clients: Mapping[str, Seen], observe: Callable[[str], None]) -> None:
     """borg's own record of append-only transactions reaches the newest transaction of each repository."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     for name, state in clients.items():
-        observe(f"{name} : transaction {state['transaction']}, en ajout seul jusqu'à {state['append_only_transaction']}")
+        observe(
+            f"{name} : transaction {state['transaction']}, en ajout seul jusqu'à {state['append_only_transaction']}"
+        )
         assert state["transaction"] is not None, f"{name} n'a pas de dépôt"
         assert state["transaction"] == state["append_only_transaction"], f"{name} a écrit hors du mode ajout seul"
 
 
 @pytest.fixture
 def trial(host: Host, a_client: Any, marker: str) -> Iterator[str]:
-    """A throw-away repository of the first client, filled by that client; gone afterwards."""
+    """A throw-away repository of the first client, filled by that client; gone afterwards. Empty when it cannot be."""
     name = f"essai-{marker[-8:]}"
     path = f"{STORE}/{a_client.name}/borg/{name}"
     work = a_client.host.check_output("mktemp -d /var/tmp/pgssi-essai.XXXXXX").strip()
     try:
         repository = a_client.repository(name)
-        assert a_client.borg("init --encryption repokey-blake2", repository).rc == 0
+        made = [a_client.borg("init --encryption repokey-blake2", repository)]
         for archive in ("un", "deux", "trois"):
             a_client.host.run(f"echo {marker}-{archive} > {work}/donnees")
-            assert a_client.borg(f"create ::{archive} donnees", repository, cwd=work).rc == 0
-        yield name
+            made.append(a_client.borg(f"create ::{archive} donnees", repository, cwd=work))
+        yield name if all(done.rc == 0 for done in made) else ""
     finally:
         a_client.borg("delete --cache-only", a_client.repository(name))
         a_client.host.run(f"rm -rf {work}")
@@ -60,6 +65,7 @@ def test_attacks_by_root_of_a_client_lose_nothing(
     trial: str, host: Host, a_client: Any, marker: str, observe: Callable[[str], None]
 ) -> None:
     """Root on a client deletes, prunes, forges dates, overwrites the key and compacts: all comes back by one command."""
+    assert trial, "le client ne parvient pas à créer un dépôt d'essai sur ce serveur"
     repository = a_client.repository(trial)
     path = f"{STORE}/{a_client.name}/borg/{trial}"
     size = int(host.check_output(f"du -sb {path}/data").split()[0])
@@ -83,35 +89,49 @@ def test_attacks_by_root_of_a_client_lose_nothing(
     recovered = host.run(f"pgssi-backup-store recover {a_client.name} --repository {trial}", timeout=120)
     assert recovered.rc == 0, f"récupération impossible : {recovered.stderr.strip()[-300:]}"
     a_client.borg("delete --cache-only", repository)
-    a_client.host.run("rm -rf $(grep -lF " + trial + " /root/.config/borg/security/*/location 2>/dev/null | xargs -r -n1 dirname)")
+    a_client.host.run(
+        "rm -rf $(grep -lF " + trial + " /root/.config/borg/security/*/location 2>/dev/null | xargs -r -n1 dirname)"
+    )
     for archive in ("un", "deux", "trois"):
         back = a_client.borg(f"extract --stdout ::{archive} donnees", repository)
-        assert back.stdout.strip() == f"{marker}-{archive}", f"l'archive {archive} n'est pas revenue : {back.stderr[-200:]}"
+        assert back.stdout.strip() == f"{marker}-{archive}", (
+            f"l'archive {archive} n'est pas revenue : {back.stderr[-200:]}"
+        )
 
 
 @pytest.mark.rule("backup-nothing-hidden")
 def test_nothing_is_hidden(clients: Mapping[str, Seen], facts: Any, observe: Callable[[str], None]) -> None:
     """No archive that arrived is missing, nothing was deleted, and the server's watch ran within 30 minutes."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     for name, state in clients.items():
-        observe(f"{name} : {len(state['hidden'])} archives masquées, {len(state['deletions'])} transactions destructrices")
+        observe(
+            f"{name} : {len(state['hidden'])} archives masquées, {len(state['deletions'])} transactions destructrices"
+        )
         assert not state["hidden"], f"{name} a masqué {', '.join(state['hidden'][:3])}"
         assert not state["deletions"], f"{name} a supprimé des objets dans son dépôt"
         assert not state["key_changed"], f"{name} a remplacé la clé de son dépôt"
-    age = facts("backup-watch-age", "echo $(( $(date +%s) - $(stat -c %Y /var/lib/pgssi-backup/status.json) )) 2>/dev/null")
+    age = facts(
+        "backup-watch-age", "echo $(( $(date +%s) - $(stat -c %Y /var/lib/pgssi-backup/status.json) )) 2>/dev/null"
+    )
     assert age.strip().isdigit() and int(age) <= 1800, "la comparaison n'a pas eu lieu depuis 30 minutes"
     active = facts("backup-watch", "systemctl is-active pgssi-backup-watch.timer || true").strip()
     assert active == "active", "la comparaison n'est plus planifiée"
 
 
 @pytest.mark.rule("backup-age-alarm")
-def test_late_component_is_reported(clients: Mapping[str, Seen], site: Any, facts: Any, observe: Callable[[str], None]) -> None:
+def test_late_component_is_reported(
+    clients: Mapping[str, Seen], site: Any, facts: Any, observe: Callable[[str], None]
+) -> None:
     """Asked as if it were in two months, the server reports every component as late; its timer is active."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     said = facts("backup-late", "pgssi-backup-store status --json --now $(( $(date +%s) + 5000000 ))")
     late = {name for state in json.loads(said).values() for name, one in state["components"].items() if one["late"]}
     planned = {component["component"] for component in site["site_backup_plan"]}
     observe(f"{len(late)} composants sur {len(planned)} seraient signalés")
     assert late == planned, f"jamais signalés : {', '.join(sorted(planned - late))}"
-    next_run = facts("backup-watch-next", "systemctl show -p NextElapseUSecRealtime --value pgssi-backup-watch.timer").strip()
+    next_run = facts(
+        "backup-watch-next", "systemctl show -p NextElapseUSecRealtime --value pgssi-backup-watch.timer"
+    ).strip()
     assert next_run, "la surveillance de la PDMA n'est pas planifiée sur le serveur"
 
 
@@ -130,12 +150,13 @@ def test_repositories_were_reread(facts: Any, observe: Callable[[str], None]) ->
 @pytest.mark.acts
 def test_one_flipped_byte_is_found(trial: str, host: Host, a_client: Any, observe: Callable[[str], None]) -> None:
     """One byte is flipped in a throw-away repository; the reread, and the client's own check, report it."""
+    assert trial, "le client ne parvient pas à créer un dépôt d'essai sur ce serveur"
     path = f"{STORE}/{a_client.name}/borg/{trial}"
     sound = host.run(f"pgssi-backup-store verify --client {a_client.name} --repository {trial}", timeout=120)
     assert sound.rc == 0, f"le dépôt d'essai est refusé avant toute altération : {sound.stderr.strip()[-200:]}"
     flip = "import sys; f=open(sys.argv[1],'r+b'); f.seek(-40,2); b=f.read(1); f.seek(-1,1); f.write(bytes([b[0]^1]))"
     newest = host.check_output(f"ls -S {path}/data/0/* | head -n1").strip()
-    host.check_output(f"python3 -c \"{flip}\" {newest}")
+    host.check_output(f'python3 -c "{flip}" {newest}')
     found = host.run(f"pgssi-backup-store verify --client {a_client.name} --repository {trial}", timeout=120)
     client = a_client.borg("check --repository-only", a_client.repository(trial))
     observe(f"relecture du serveur : code {found.rc} ; vérification du client : code {client.rc}")
@@ -143,9 +164,32 @@ def test_one_flipped_byte_is_found(trial: str, host: Host, a_client: Any, observ
     assert client.rc != 0, "un octet altéré n'est pas signalé par la vérification de fin de sauvegarde"
 
 
+@pytest.fixture
+def service(facts: Any) -> dict[str, str]:
+    """The options in effect of the backup service, as its own sshd says them; empty when there is none."""
+    path = "/etc/pgssi/backup/sshd_config"
+    said = facts("backup-sshd", f"[ -e {path} ] && /usr/sbin/sshd -T -f {path} -C user=borg-x,host=x,addr=10.0.0.1")
+    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+
 @pytest.mark.rule("backup-client-no-shell")
+def test_service_offers_no_shell(service: dict[str, str], observe: Callable[[str], None]) -> None:
+    """In effect on the backup service: one forced command, no terminal, no forwarding of any kind, no subsystem."""
+    wanted = {"disableforwarding": "yes", "permittty": "no", "permituserrc": "no", "permituserenvironment": "no"}
+    found = {key: service.get(key) for key in wanted}
+    observe(f"commande forcée {service.get('forcecommand')}, {found}")
+    assert service.get("forcecommand", "none").endswith("/pgssi-backup-serve"), (
+        "aucune commande n'est imposée aux clients"
+    )
+    assert found == wanted, f"le service de sauvegarde accorde trop : {found}"
+    assert "subsystem" not in service, "le service de sauvegarde offre un sous-système"
+
+
+@pytest.mark.rule("backup-client-no-shell")
+@pytest.mark.acts
 def test_client_keys_open_no_shell(clients: Any, a_client: Any, observe: Callable[[str], None]) -> None:
     """With a client's keys: a command, a terminal, a file copy and a port forwarding are tried and refused."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     assert a_client.ssh("", "status").rc == 0, "le service de sauvegarde ne répond pas au client"
     tries = {
         "commande": a_client.ssh("", "id"),
@@ -163,10 +207,29 @@ def test_client_keys_open_no_shell(clients: Any, a_client: Any, observe: Callabl
 
 
 @pytest.mark.rule("backup-own-repository-only")
+def test_folders_are_apart(
+    clients: Mapping[str, Seen], service: dict[str, str], facts: Any, observe: Callable[[str], None]
+) -> None:
+    """The account of each client tries to enter the folder of another; certificates are bound to their account's name."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
+    script = "".join(
+        f"runuser -u borg-{one} -- ls {STORE}/{two} >/dev/null 2>&1 && echo {one}:{two}; "
+        for one, two in zip(clients, [*list(clients)[1:], *list(clients)[:1]], strict=True)
+        if one != two
+    )
+    entered = facts("backup-apart", script + "true").split()
+    observe(f"{len(clients)} comptes essayés, {len(entered)} entrés ailleurs")
+    assert not entered, f"dossiers ouverts à un autre client : {', '.join(entered)}"
+    assert service.get("authorizedprincipalsfile") == "none", "un certificat ouvre d'autres comptes que le sien"
+
+
+@pytest.mark.rule("backup-own-repository-only")
+@pytest.mark.acts
 def test_other_repositories_are_refused(
     clients: Mapping[str, Seen], a_client: Any, observe: Callable[[str], None]
 ) -> None:
     """With one client's keys, another client's repository, and another client's account, are tried."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     others = [name for name in clients if name != a_client.name]
     target = others[0] if others else "autre-client"
     mine = a_client.borg("config --list :: ; true")
@@ -175,22 +238,26 @@ def test_other_repositories_are_refused(
     root = a_client.borg("list", f"ssh://borg-{a_client.name}@{a_client.server}/etc")
     observe(f"dépôt de {target} : code {path.rc} ; compte de {target} : code {account.rc} ; /etc : code {root.rc}")
     assert mine.rc == 0, "borg ne fonctionne pas sur le client"
-    assert path.rc != 0 and "not allowed" in path.stderr.lower(), f"le dépôt de {target} n'est pas fermé : {path.stderr[-150:]}"
+    assert path.rc != 0 and "not allowed" in path.stderr.lower(), (
+        f"le dépôt de {target} n'est pas fermé : {path.stderr[-150:]}"
+    )
     assert account.rc != 0 and "permission denied" in account.stderr.lower(), f"le compte borg-{target} s'ouvre"
     assert root.rc != 0 and "not allowed" in root.stderr.lower(), "un chemin hors du dépôt est accessible"
 
 
 @pytest.mark.rule("backup-accounts-separate")
-def test_two_doors(clients: Mapping[str, Seen], facts: Any, observe: Callable[[str], None]) -> None:
+def test_two_doors(
+    clients: Mapping[str, Seen], service: dict[str, str], facts: Any, observe: Callable[[str], None]
+) -> None:
     """Each client's account has no password and no shell; the operators' SSH and the backups' one refuse each other's people."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     passwd = {fields[0]: fields for fields in facts.getent("passwd")}
     shadow = facts.shadow()
-    service = "/etc/pgssi/backup/sshd_config"
-    ask = f"/usr/sbin/sshd -T -f {service} -C user=root,host=x,addr=10.0.0.1"
-    effective = dict(line.split(" ", 1) for line in facts("backup-sshd", ask).splitlines() if " " in line)
-    observe(f"service des sauvegardes : groupes {effective.get('allowgroups', 'tous')}, commande {effective.get('forcecommand')}")
-    assert effective.get("allowgroups") == "pgssi-backup", "le service des sauvegardes accepte d'autres comptes"
-    assert effective.get("authorizedkeysfile") == "none", "des clés locales ouvrent le service des sauvegardes"
+    observe(
+        f"service des sauvegardes : groupes {service.get('allowgroups', 'tous')}, commande {service.get('forcecommand')}"
+    )
+    assert service.get("allowgroups") == "pgssi-backup", "le service des sauvegardes accepte d'autres comptes"
+    assert service.get("authorizedkeysfile") == "none", "des clés locales ouvrent le service des sauvegardes"
     for name in clients:
         account = passwd.get(f"borg-{name}")
         assert account, f"borg-{name} n'existe pas"
@@ -201,13 +268,37 @@ def test_two_doors(clients: Mapping[str, Seen], facts: Any, observe: Callable[[s
 
 
 @pytest.mark.rule("backup-offsite-reads-only")
-def test_offsite_keys_only_read(host: Host, site: Any, other: Callable[[str], Host], observe: Callable[[str], None]) -> None:
+def test_reader_account_only_reads(site: Any, facts: Any, observe: Callable[[str], None]) -> None:
+    """The account of the off-site host exists, owns nothing in the store, and its forced command refuses writes and commands."""
+    account = f"pull-{site['site_backup']['offsite']}"
+    serve = f"runuser -u {account} -- env SSH_ORIGINAL_COMMAND"
+    script = f"id {account} >/dev/null 2>&1 && echo there; find {STORE} -user {account} 2>/dev/null | head -n1; "
+    for name, command in (("write", "rsync --server -r . ./"), ("command", "id")):
+        script += (
+            f"{serve}='{command}' /usr/local/lib/pgssi/pgssi-backup-serve </dev/null >/dev/null 2>&1 && echo {name}; "
+        )
+    said = facts("backup-reader", script + "true").split()
+    observe(f"{account} : {' '.join(said) or 'absent'}")
+    assert "there" in said, f"le compte {account} n'existe pas : aucune copie hors site n'est possible"
+    assert said == ["there"], f"{account} peut plus que lire : {said}"
+    shell = {fields[0]: fields[6] for fields in facts.getent("passwd")}.get(account, "")
+    assert shell.endswith("/pgssi-backup-serve"), f"{account} a un interpréteur : {shell}"
+
+
+@pytest.mark.rule("backup-offsite-reads-only")
+@pytest.mark.acts
+def test_offsite_keys_only_read(
+    host: Host, site: Any, other: Callable[[str], Host], observe: Callable[[str], None]
+) -> None:
     """With the keys of the off-site host: a read works, a write, a deletion and a command are refused."""
     far, name = other(site["site_backup"]["offsite"]), site["site_backup"]["server"]
     ssh = "ssh -F /etc/pgssi/backup/ssh_config"
     read = far.run(f"rsync -e '{ssh}' {name}: ")
     write = far.run(f"rsync -e '{ssh}' /etc/hostname {name}:essai")
-    remove = far.run(f"mkdir -p /run/pgssi-vide && rsync -r --delete -e '{ssh}' /run/pgssi-vide/ {name}: ; rc=$?; rmdir /run/pgssi-vide; exit $rc")
+    remove = far.run(
+        f"mkdir -p /run/pgssi-vide && rsync -r --delete -e '{ssh}' /run/pgssi-vide/ {name}: ; "
+        "rc=$?; rmdir /run/pgssi-vide; exit $rc"
+    )
     command = far.run(f"{ssh} {name} id")
     observe(f"lecture : code {read.rc} ; écriture : {write.rc} ; suppression : {remove.rc} ; commande : {command.rc}")
     assert read.rc == 0, f"l'hôte hors site ne lit pas les dépôts : {read.stderr.strip()[-150:]}"
