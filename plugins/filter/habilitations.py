@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+
 from pgssi.habilitations import Account, declared_accounts, declared_groups, person_grants
 
 
@@ -63,9 +64,7 @@ def habilitations(variables: Mapping[str, Any], today: str = "") -> dict[str, An
             for login, account in now.items()
             for rule in account.sudo
         ],
-        "dated": [
-            {"login": login, "group": group, "last_day": end} for (login, group), end in sorted(group_ends.items())
-        ],
+        "dated": [{"login": login, "group": group, "last_day": end} for (login, group), end in sorted(group_ends.items())],
     }
 
 

@@ -14,7 +14,14 @@ from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_host import
 
 ASIDE = Path("/var/lib/pgssi/set-aside")
 Found = Tuple[str, Callable[[Any], object], List[str]]
-PASSWORD_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/security/opasswd", "/etc/security/opasswd.old")
+PASSWORD_FILES = (
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/shadow-",
+    "/etc/gshadow-",
+    "/etc/security/opasswd",
+    "/etc/security/opasswd.old",
+)
 # What root executes or obeys. Trees are walked without following links.
 ROOT_TREES = (
     "/etc/cron.d", "/etc/cron.daily", "/etc/cron.hourly", "/etc/cron.monthly", "/etc/cron.weekly", "/etc/crontab",
@@ -168,7 +175,11 @@ def _name_sources(allowed: Sequence[str]) -> Iterator[Found]:
     if removed:
         shown = ", ".join(f"{name}: {' '.join(words)}" for name, words in removed.items())
         content = ("\n".join(after) + "\n").encode()
-        yield f"{path}: sources not declared removed ({shown})", lambda guard: guard.write(str(path), content, 0o644, 0, 0), [str(path)]
+        yield (
+            f"{path}: sources not declared removed ({shown})",
+            lambda guard: guard.write(str(path), content, 0o644, 0, 0),
+            [str(path)],
+        )
 
 
 def _sudo_binary(host: Host, group: str) -> Iterator[Found]:
@@ -176,4 +187,8 @@ def _sudo_binary(host: Host, group: str) -> Iterator[Found]:
     gid = host.groups[group].gid if group in host.groups else -1
     if (stat.S_IMODE(now.st_mode), now.st_uid, now.st_gid) != (0o4750, 0, gid):
         argv = ["dpkg-statoverride", "--force-statoverride-add", "--update", "--add", "root", group, "4750", "/usr/bin/sudo"]
-        yield f"/usr/bin/sudo: only for group {group}", lambda guard: guard.run(argv), ["/usr/bin/sudo", "/var/lib/dpkg/statoverride"]
+        yield (
+            f"/usr/bin/sudo: only for group {group}",
+            lambda guard: guard.run(argv),
+            ["/usr/bin/sudo", "/var/lib/dpkg/statoverride"],
+        )

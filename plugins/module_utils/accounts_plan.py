@@ -220,9 +220,8 @@ class Plan:
                     self.lock(user, "one account too many")
                 if user.login in self.options["generic_names"] and "accounts-generic-locked" in self.rules:
                     self.lock(user, "generic name")
-            elif account["state"] == "locked" and account["kind"] != "service":
-                if "accounts-leavers-refused" in self.rules:
-                    self.lock(user, "no function here")
+            elif account["state"] == "locked" and account["kind"] != "service" and ("accounts-leavers-refused" in self.rules):
+                self.lock(user, "no function here")
 
     def others(self) -> None:
         """Service accounts, root, empty and weak passwords, hashes in common."""
@@ -244,7 +243,7 @@ class Plan:
                     self._separate(user)
         for user in self.host.users.values():
             service = self.accounts.get(user.login, {}).get("kind") == "service" or 0 < user.uid < 1000
-            if service and user.login not in self.accounts or self.accounts.get(user.login, {}).get("kind") == "service":
+            if (service and user.login not in self.accounts) or self.accounts.get(user.login, {}).get("kind") == "service":
                 self._service(user)
         root = self.host.users["root"]
         if "root-password-locked" in self.rules and root.usable:
@@ -381,7 +380,5 @@ def compute(
         part()
     plan.strangers()
     plan.others()
-    plan.steps += [
-        Step(text, run, paths) for text, run, paths in files.differences(host, plan.rules, options, SUDOERS)
-    ]
+    plan.steps += [Step(text, run, paths) for text, run, paths in files.differences(host, plan.rules, options, SUDOERS)]
     return plan.steps

@@ -26,11 +26,15 @@ def test_sealed(glass, people, facts, sudo_grants, observe):
     """The account opens with a password that is still the sealed one, may become root, and its envelope is encrypted."""
     login = glass.login
     assert login in people.passwd, f"le compte de secours {login} n'existe pas"
-    envelope = facts("access-envelope", f"head -c 30 {STATE}/sealed/{login}.age 2>/dev/null; stat -c ' %a %U' {STATE}/sealed/{login}.age; true")
+    envelope = facts(
+        "access-envelope", f"head -c 30 {STATE}/sealed/{login}.age 2>/dev/null; stat -c ' %a %U' {STATE}/sealed/{login}.age; true"
+    )
     issued = facts("access-envelope-of", f"cat {STATE}/accounts/{login} 2>/dev/null; true").strip()
     same = issued == hashlib.sha256(people.shadow[login][1].encode()).hexdigest()
     rights = [grant for grant in sudo_grants if grant.who == login and "ALL" in grant.commands]
-    observe(f"mot de passe {'scellé' if same else 'hors enveloppe'}, enveloppe {'chiffrée' if 'AGE ENC' in envelope else 'absente'}")
+    observe(
+        f"mot de passe {'scellé' if same else 'hors enveloppe'}, enveloppe {'chiffrée' if 'AGE ENC' in envelope else 'absente'}"
+    )
     assert people.usable(login) and not people.expired(login), "le compte de secours ne s'ouvre pas"
     assert "AGE ENCRYPTED FILE" in envelope, "aucune enveloppe chiffrée pour le compte de secours"
     assert envelope.split()[-2:] == ["600", "root"], "l'enveloppe n'est pas réservée à root"
@@ -58,7 +62,9 @@ def test_refused_by_ssh_open_at_console(host, new_visitor, ssh_in, on_host, draw
     for _ in range(3):
         ssh_in(member.login, draw(16))
     code = on_host("authenticate", service="login", login=member.login, passwords=[member.password])[0]
-    observe(f"SSH : {'refusé' if answer.rc else 'ouvert'} ; console après échecs : {'ouverte' if code == 0 else f'refusée ({code})'}")
+    observe(
+        f"SSH : {'refusé' if answer.rc else 'ouvert'} ; console après échecs : {'ouverte' if code == 0 else f'refusée ({code})'}"
+    )
     assert control.rc == 0, "le témoin ordinaire est refusé : l'essai ne prouve rien"
     assert answer.rc == 255, "un membre du groupe de secours entre par SSH"
     assert code == 0, "des échecs venus du réseau ferment la console au compte de secours"
@@ -74,10 +80,14 @@ def test_not_used_since_sealed(glass, people, facts, observe):
     lines = facts("access-glass-journal", command).splitlines()
     opened = [float(line.split()[0]) for line in lines if "session opened" in line]
     changed = [float(line.split()[0]) for line in lines if "password changed" in line]
-    marks = f"stat -c %Y {STATE}/break-glass-used 2>/dev/null || echo 0; stat -c %Y {STATE}/sealed/{login}.age 2>/dev/null || echo 0"
+    marks = (
+        f"stat -c %Y {STATE}/break-glass-used 2>/dev/null || echo 0; stat -c %Y {STATE}/sealed/{login}.age 2>/dev/null || echo 0"
+    )
     used, sealed = map(int, facts("access-glass-marks", marks).split())
     later = opened and (not changed or max(opened) > max(changed))
-    observe(f"{len(opened)} session(s) du compte de secours au journal, {'après' if later else 'aucune après'} le dernier scellement")
+    observe(
+        f"{len(opened)} session(s) du compte de secours au journal, {'après' if later else 'aucune après'} le dernier scellement"
+    )
     assert sealed, "aucune enveloppe : un usage ne pourrait être clos"
     assert not later and used < sealed + 1, "le compte de secours a servi depuis son scellement : mot de passe à changer"
 

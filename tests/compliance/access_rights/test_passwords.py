@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 
-
 import pytest
 
 from pgssi.verify import not_applicable

@@ -26,9 +26,7 @@ def test_declared_accounts(people, matrix, observe):
     active = [a for a in matrix.values() if a.state == "active" and a.kind in ("business", "technical")]
     missing = [a.login for a in active if a.login not in people.passwd]
     closed = [a.login for a in active if a.login in people.passwd and not people.opens(a.login)]
-    unnamed = [
-        a.login for a in active if a.login in people.passwd and people.passwd[a.login][4].split(",")[0] != a.name
-    ]
+    unnamed = [a.login for a in active if a.login in people.passwd and people.passwd[a.login][4].split(",")[0] != a.name]
     observe(f"{len(active)} comptes déclarés : {len(missing)} absents, {len(closed)} fermés, {len(unnamed)} mal nommés")
     assert not missing, f"comptes absents : {', '.join(missing)}"
     assert not closed, f"comptes déclarés mais fermés : {', '.join(closed)}"
@@ -55,12 +53,12 @@ def test_undeclared_accounts(people, matrix, facts, observe):
 def test_leavers(people, matrix, observe):
     """Accounts of people without function here are closed, and those whose end is known carry it as an expiry."""
     gone = [a for a in matrix.values() if a.state == "locked" and a.kind in ("business", "technical")]
-    opened = [
-        f"{a.login} ({a.reason})" for a in gone if a.login in people.passwd and people.ways_in(a.login)
-    ]
+    opened = [f"{a.login} ({a.reason})" for a in gone if a.login in people.passwd and people.ways_in(a.login)]
     dated = [a for a in matrix.values() if a.state == "active" and a.last_day and a.login in people.passwd]
     endless = [a.login for a in dated if people.shadow[a.login][7] != str((a.last_day.toordinal() - 719163) + 1)]
-    observe(f"{len(gone)} comptes sans fonction ici, {len(opened)} ouverts ; {len(dated)} fins connues, {len(endless)} sans échéance")
+    observe(
+        f"{len(gone)} comptes sans fonction ici, {len(opened)} ouverts ; {len(dated)} fins connues, {len(endless)} sans échéance"
+    )
     assert not opened, f"sans fonction et ouverts : {', '.join(opened)}"
     assert not endless, f"fin connue sans échéance sur l'hôte : {', '.join(endless)}"
 
@@ -92,7 +90,7 @@ def test_service_accounts(people, matrix, observe):
     """No service account has a usable password, or a shell with a key that is not tied to a command."""
     services = [
         login for login in people.passwd
-        if 0 < people.uid(login) < 1000 or login in matrix and matrix[login].kind == "service"
+        if 0 < people.uid(login) < 1000 or (login in matrix and matrix[login].kind == "service")
     ]  # fmt: skip
     found = []
     for login in services:
@@ -109,9 +107,7 @@ def test_service_accounts(people, matrix, observe):
 def test_two_accounts_per_person(people, site, observe):
     """Counted by the name they bear, no person holds more than two accounts that open."""
     names = {person.get("name") for person in site.get("site_people") or ()}
-    held = Counter(
-        people.passwd[login][4].split(",")[0] for login in humans(people) if people.opens(login)
-    )
+    held = Counter(people.passwd[login][4].split(",")[0] for login in humans(people) if people.opens(login))
     many = [f"{name} ({count})" for name, count in held.items() if name in names and count > 2]
     observe(f"{sum(held[name] for name in names)} comptes ouverts pour {len(names)} personnes")
     assert not many, f"plus de deux comptes ouverts : {', '.join(many)}"

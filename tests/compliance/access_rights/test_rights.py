@@ -85,8 +85,12 @@ def test_sudo_rights(sudo_grants, matrix, observe):
 @pytest.mark.rule("rights-replacement-ends")
 def test_end_is_watched(facts, people, matrix, observe):
     """The timer that withdraws dated rights is active, and no right whose end is past is still held."""
-    state = facts("access-rights-end", "systemctl is-active pgssi-rights-end.timer; systemctl is-enabled pgssi-rights-end.timer; true")
-    ended = [a.login for a in matrix.values() if a.reason == "replacement_ended" and a.login in people.passwd and people.opens(a.login)]
+    state = facts(
+        "access-rights-end", "systemctl is-active pgssi-rights-end.timer; systemctl is-enabled pgssi-rights-end.timer; true"
+    )
+    ended = [
+        a.login for a in matrix.values() if a.reason == "replacement_ended" and a.login in people.passwd and people.opens(a.login)
+    ]
     observe(f"minuteur {' '.join(state.split()) or 'absent'}")
     assert state.split()[:2] == ["active", "enabled"], "aucun minuteur actif ne retire les droits échus"
     assert not ended, f"remplacement fini, compte ouvert : {', '.join(ended)}"
@@ -177,7 +181,7 @@ def test_remote_accounts(host, facts, observe):
     settings = host.run(
         "cat /etc/sssd/sssd.conf /etc/sssd/conf.d/*.conf /etc/nslcd.conf /etc/ldap.conf /etc/libnss-ldap.conf 2>/dev/null; true"
     ).stdout.lower()
-    encrypted = "ldaps://" in settings or "start_tls" in settings and "true" in settings or "ssl on" in settings
+    encrypted = "ldaps://" in settings or ("start_tls" in settings and "true" in settings) or "ssl on" in settings
     checked = not any(f"{word}reqcert{sep}{value}" in settings.replace(" ", "") for word in ("ldap_tls_", "tls_")
                       for sep in ("=", "") for value in ("never", "allow"))  # fmt: skip
     assert encrypted and "ldap://" not in settings.replace("start_tls", ""), f"annuaire distant en clair ({', '.join(remote)})"

@@ -44,9 +44,10 @@ def test_lockout(lockout, ssh_in, observe):
             if ssh_in(person.login, person.password).rc == 0:
                 unlocked = time.monotonic() - seen["start"]
                 break
-    observe(f"deux échecs : {'ouvert' if seen['after_two'] == 0 else 'verrouillé'} ; trois échecs : "
-            f"{'verrouillé' if locked else 'ouvert'}"
-            + (f", encore à 52 s : {'oui' if late == DENIED else 'non'}, rouvert après {unlocked or 0:.0f} s" if locked else ""))  # fmt: skip
+    two = "ouvert" if seen["after_two"] == 0 else "verrouillé"
+    three = "verrouillé" if locked else "ouvert"
+    later = f", à 52 s {'refusé' if late == DENIED else 'ouvert'}, rouvert après {unlocked or 0:.0f} s" if locked else ""
+    observe(f"deux échecs : {two} ; trois échecs : {three}{later}")
     assert seen["after_two"] == 0, "deux échecs suffisent à verrouiller"
     assert locked, "le bon mot de passe est accepté après trois échecs"
     assert late == DENIED, "le compte est rouvert avant 60 s"
@@ -73,7 +74,9 @@ def test_lockout_is_recorded(host, lockout, observe):
 @pytest.mark.rule("lockout-alert")
 def test_watch_is_active(facts, observe):
     """The job that counts the lockouts of the day is active and due within ten minutes."""
-    state = facts("access-watch", "systemctl is-active pgssi-lockout-watch.timer; systemctl is-enabled pgssi-lockout-watch.timer; true")
+    state = facts(
+        "access-watch", "systemctl is-active pgssi-lockout-watch.timer; systemctl is-enabled pgssi-lockout-watch.timer; true"
+    )
     observe(f"surveillance des verrouillages : {' '.join(state.split()) or 'absente'}")
     assert state.split()[:2] == ["active", "enabled"], "rien ne surveille les verrouillages"
 

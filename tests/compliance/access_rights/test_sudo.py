@@ -46,7 +46,9 @@ def test_password_is_asked(sudo_grants, sudo_defaults, matrix, observe):
     assert not lifted, "un réglage par défaut lève le mot de passe"
     asked = [a for a in matrix.values() if a.sudo and a.kind == "technical"]
     granted = {g.who for g in sudo_grants}
-    assert all(a.login in granted for a in asked), "les droits sudo déclarés n'existent pas : rien à quoi demander un mot de passe"
+    assert all(a.login in granted for a in asked), (
+        "les droits sudo déclarés n'existent pas : rien à quoi demander un mot de passe"
+    )
 
 
 @pytest.mark.rule("sudo-no-negation")
