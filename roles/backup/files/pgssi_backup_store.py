@@ -115,6 +115,11 @@ def present(repository, ids):
     return {identifier for identifier in ids if bytes.fromhex(identifier) in index}
 
 
+def arrived(repository):
+    """Return the ids (hex) of all objects that were ever put into the segments that are there."""
+    return {key.hex() for _, path in segments(repository) for tag, key, _, _ in entries(path) if tag == PUT}
+
+
 def newest_manifest(repository, until=None):
     """Return the type byte and the size of the newest manifest (up to a transaction), (None, 0) without any."""
     for number, path in reversed(segments(repository)):
@@ -145,12 +150,13 @@ def evaluate(store, client, components, now=None, watched=None):
     repository = folder / "borg" / "main"
     journal = records(folder / "journal.jsonl")
     done = [entry for entry in journal if entry["status"] == "success" and entry.get("archive")]
-    forgotten = set((watched or {}).get("forgotten", ()))
+    decided = decisions(folder)
+    forgotten = set(decided["forgotten"])
     expected = {entry["archive"]["id"]: entry["archive"]["name"] for entry in done}
     expected = {key: name for key, name in expected.items() if key not in forgotten}
     there = present(repository, expected)
     current = transaction(repository)
-    verified = max((entry["transaction"] or 0 for entry in done if entry["verification"] == "success"), default=None)
+    verified = max((counted(entry, decided["recovered"]) for entry in done if entry["verification"] == "success"), default=None)
     known = watched or {"scanned": -1, "deletions": []}
     state = {
         "client": client,
@@ -170,6 +176,19 @@ def evaluate(store, client, components, now=None, watched=None):
         mine = [entry for entry in done if entry["component"] == name and entry["archive"]["id"] in there]
         state["components"][name] = _component(mine, wanted, now)
     return state
+
+
+def decisions(folder):
+    """Return what this server has decided about a repository: {"forgotten": [ids no longer expected here],
+    "recovered": [[when, transaction that it went back to]]}."""
+    path = folder / "decisions.json"
+    return {"forgotten": [], "recovered": []} | (json.loads(path.read_text("utf-8")) if path.exists() else {})
+
+
+def counted(entry, recovered):
+    """Return the transaction of a journal entry, no further than what later recoveries have left of it."""
+    left = [to for when, to in recovered if entry["received"] <= when]
+    return min([entry["transaction"] or 0, *left])
 
 
 def append_only_transaction(repository):
