@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pgssi.lab.lifecycle import Lab
+from pgssi.paths import ROOT
 
 from .support import INVENTORY
 
 # Each file starts from the state in which the one before leaves the lab; bare hosts come first.
-ORDER = ("test_walk", "test_breaks", "test_collection")
+ORDER = ("test_walk", "test_breaks", "test_backup_attacks", "test_waiver", "test_access_review", "test_collection")
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,7 @@ def lab() -> Iterator[Lab]:
     """The demo hospital on its first day; it is taken down at the end."""
     hospital = Lab.load([str(INVENTORY)])
     hospital.reset()
+    shutil.rmtree(ROOT / "var" / "demo" / "evidence", ignore_errors=True)
     yield hospital
     hospital.down()
 
