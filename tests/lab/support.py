@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,3 +102,20 @@ def verify(directory: Path, *options: str, inventory: Path = INVENTORY, timeout:
     assert run.returncode in (0, 1), f"pgssi verify stopped with {run.returncode}:\n{run.stdout[-3000:]}{run.stderr[-3000:]}"
     results: dict[str, Any] = json.loads((directory / "results.json").read_text("utf-8"))
     return results
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its descendants (Ansible's workers are sessions of their own); none when it has ended."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    except OSError:
+        return []
+    return [pid, *(descendant for child in children for descendant in family(int(child)))]
+
+
+def kill_family(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its descendants with SIGKILL, as a control node that dies."""
+    for pid in reversed(family(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()

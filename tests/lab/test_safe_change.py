@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import yaml
 from pgssi.paths import ROOT
 
 from .machine import NETWORK, PODMAN, Machine
-from .support import BIN, Play, play
+from .support import BIN, Play, kill_family, play
 
 SUBNET = (
     "--subnet",
@@ -256,12 +255,6 @@ def test_check_mode_only_shows(site: Site) -> None:
     assert machine.shell(DIGEST) == before
 
 
-def family(pid: int) -> list[int]:
-    """Return a process and its descendants: Ansible's workers are sessions of their own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    return [pid, *(descendant for child in children for descendant in family(int(child)))]
-
-
 def interrupted(site: Site, name: str, seconds: int, content: str = "AllowUsers nobody\n") -> None:
     """Start a change and kill the control node with SIGKILL between its application and its confirmation."""
     machine = site.machines[name]
@@ -274,9 +267,7 @@ def interrupted(site: Site, name: str, seconds: int, content: str = "AllowUsers 
     try:
         machine.wait_for("pgrep -x sleep")  # the change is in effect
     finally:
-        for process in reversed(family(control.pid)):
-            os.kill(process, signal.SIGKILL)
-        control.wait()
+        kill_family(control)
 
 
 @pytest.mark.usefixtures("outcome")

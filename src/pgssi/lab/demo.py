@@ -1,4 +1,4 @@
-"""The demonstration: audit untouched hosts, prove that nothing changed, harden, audit again, compare."""
+"""The demonstration: audit untouched hosts, prove that nothing changed, harden, rehearse, audit again, compare."""
 
 from __future__ import annotations
 
@@ -44,13 +44,21 @@ class Demo:
         self._unchanged(untouched, lab.fingerprint())
 
         self._step(f"Durcissement au palier {self._palier}")
-        self._command("ansible-playbook", "-i", str(INVENTORY), str(PLAYBOOKS / "site.yml"), *self._target())
+        self._play("site")
+
+        if self._palier >= 2:
+            self._step("Essai de restauration et revue des droits : deux preuves au journal")
+            self._play("restore_drill")
+            self._play("access_review")
 
         self._step("Second audit, essais réels compris")
         self._verify(after)
         self._command("pgssi", "report", "compare", str(before), str(after), "-o", str(page))
         self._step(f"Rapport : {page}")
         return page
+
+    def _play(self, name: str) -> None:
+        self._command("ansible-playbook", "-i", str(INVENTORY), str(PLAYBOOKS / f"{name}.yml"), *self._target())
 
     def _target(self) -> Sequence[str]:
         return ("-e", f"site_palier={self._palier}")
