@@ -62,10 +62,14 @@ def clients(host: Host, asked: dict[Any, Any]) -> Mapping[str, Mapping[str, Any]
 
 
 @pytest.fixture
-def journal(server: Host, context: HostContext) -> list[Mapping[str, Any]]:
+def journal(server: Host, context: HostContext, asked: dict[Any, Any]) -> list[Mapping[str, Any]]:
     """The journal of this host that is kept with the media, oldest first."""
-    done = server.run(f"cat {STORE}/{context.name}/journal.jsonl")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    key = (context.name, "journal")
+    if key not in asked:
+        lines = server.run(f"cat {STORE}/{context.name}/journal.jsonl").stdout.splitlines()
+        asked[key] = [json.loads(line) for line in lines]
+    found: list[Mapping[str, Any]] = asked[key]
+    return found
 
 
 @dataclass(frozen=True)
