@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+
 from pgssi.catalogue import load_catalogue
 from pgssi.inforce import HostContext, rules_in_force, settings_in_force
 

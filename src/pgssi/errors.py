@@ -21,6 +21,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
+        """Return it in one line."""
         return f"{self.file}: {self.key} = {self.value!r}: {self.message}. {self.remedy}"
 
 
@@ -32,5 +33,6 @@ class InvalidInput(PgssiError):
     """Input that cannot be used; ``problems`` holds every fault found, not only the first."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep the problems; the message has a line for each."""
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
