@@ -16,6 +16,8 @@ MAGIC = b"BORG_SEG"
 HEADER = struct.Struct("<IIB")
 PUT, DELETE, COMMIT = 0, 1, 2
 MANIFEST = bytes(32)
+# Least size of a manifest: without any archive (522 seen), and of each archive that it names (60 seen).
+LIST_BYTES, ARCHIVE_BYTES = 350, 32
 # First byte of every object: how it was encrypted (borg 1.x key types).
 ENCRYPTION = {
     0x00: "keyfile",
@@ -83,20 +85,16 @@ def entries(path):
 def deletions(repository, after=-1):
     """Return the transactions that deleted or overwrote objects: [{transaction, previous, deletes}].
 
-    A client that only makes archives deletes nothing but the previous manifest, and its manifest only grows: a
-    smaller one hides archives without any DELETE (a patched client). after: last transaction already known, so
-    that only new segments are read.
+    A client that only makes archives deletes nothing but the previous manifest. after: last transaction
+    already known, so that only new segments are read.
     """
     found, previous, deleted = [], max(after, 0), 0
-    manifest = newest_manifest(repository, after)[1] if after >= 0 else 0
     for number, path in segments(repository):
         if number <= after:
             continue
-        for tag, key, _, size in entries(path):
+        for tag, key, _, _ in entries(path):
             if tag == DELETE and key != MANIFEST:
                 deleted += 1
-            elif tag == PUT and key == MANIFEST:
-                deleted, manifest = deleted + (size < manifest), size
             elif tag == COMMIT:
                 if deleted:
                     found.append({"transaction": number, "previous": previous, "deletes": deleted})
@@ -120,11 +118,9 @@ def arrived(repository):
     return {key.hex() for _, path in segments(repository) for tag, key, _, _ in entries(path) if tag == PUT}
 
 
-def newest_manifest(repository, until=None):
-    """Return the type byte and the size of the newest manifest (up to a transaction), (None, 0) without any."""
-    for number, path in reversed(segments(repository)):
-        if until is not None and number > until:
-            continue
+def newest_manifest(repository):
+    """Return the type byte and the size of the newest manifest, (None, 0) without any."""
+    for _, path in reversed(segments(repository)):
         found = [(offset, size) for tag, key, offset, size in entries(path) if tag == PUT and key == MANIFEST]
         if found:
             offset, size = found[-1]
@@ -132,6 +128,25 @@ def newest_manifest(repository, until=None):
                 stream.seek(offset + HEADER.size + 32)
                 return stream.read(1)[0], size
     return None, 0
+
+
+def shortened(repository, count):
+    """Return the last transaction whose manifest could name ``count`` archives when the newest cannot, else None.
+
+    A patched client can rewrite the list of archives and send no DELETE. The list is sealed, but the 32 random
+    bytes by which it names each archive cannot be compressed: a list that is too small has lost some.
+    """
+    least = LIST_BYTES + ARCHIVE_BYTES * count
+    if newest_manifest(repository)[1] >= least:
+        return None
+    good, size = 0, 0
+    for number, path in segments(repository):
+        for tag, key, _, length in entries(path):
+            if tag == PUT and key == MANIFEST:
+                size = length
+            elif tag == COMMIT and size >= least:
+                good = number
+    return good
 
 
 def encryption(repository):
@@ -169,6 +184,7 @@ def evaluate(store, client, components, now=None, watched=None):
         "append_only_transaction": append_only_transaction(repository),
         "hidden": sorted(name for key, name in expected.items() if key not in there),
         "deletions": known["deletions"] + deletions(repository, known["scanned"]),
+        "shortened_after": shortened(repository, len(there)),
         "key_changed": key_changed(folder, repository),
         "components": {},
     }

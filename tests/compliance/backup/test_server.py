@@ -109,6 +109,7 @@ def test_nothing_is_hidden(clients: Mapping[str, Seen], facts: Any, observe: Cal
         )
         assert not state["hidden"], f"{name} a masqué {', '.join(state['hidden'][:3])}"
         assert not state["deletions"], f"{name} a supprimé des objets dans son dépôt"
+        assert state["shortened_after"] is None, f"{name} a réduit la liste de ses archives"
         assert not state["key_changed"], f"{name} a remplacé la clé de son dépôt"
     age = facts(
         "backup-watch-age", "echo $(( $(date +%s) - $(stat -c %Y /var/lib/pgssi-backup/status.json) )) 2>/dev/null"
