@@ -228,9 +228,10 @@ class Plan:
         hashes: Dict[str, List[User]] = {}
         for user in self.host.users.values():
             mine = self.accounts.get(user.login, {})
+            # A locked copy still gives away whose password it is, and opens again with the lock.
+            hashes.setdefault(user.hash.lstrip("!"), []).append(user)
             if not user.usable or user.login in self._locked:
                 continue
-            hashes.setdefault(user.hash, []).append(user)
             if mine.get("state") == "active" and mine.get("kind") in ("business", "technical", "break_glass"):
                 continue
             if "password-not-empty" in self.rules and user.hash == "":
@@ -238,8 +239,8 @@ class Plan:
             elif "password-hash-strong" in self.rules and not STRONG.match(user.hash):
                 self.disable_password(user, "weak hash")
         if "accounts-secrets-not-shared" in self.rules:
-            for same in hashes.values():
-                for user in same if len(same) > 1 and same[0].hash else []:
+            for secret, same in hashes.items():
+                for user in same if len(same) > 1 and secret.strip("*") else []:
                     self._separate(user)
         for user in self.host.users.values():
             service = self.accounts.get(user.login, {}).get("kind") == "service" or 0 < user.uid < 1000
@@ -256,7 +257,9 @@ class Plan:
         if account.get("state") == "active" and account.get("kind") != "automation":
             self.issue(user.login, "password in common", keep=account["kind"] == "break_glass")
         else:
-            self.disable_password(user, "password in common")
+            # A copied hash is erased, not only locked: the account itself stays.
+            self.command(f"{user.login}: password erased (in common)", "usermod", "--password", "!", user.login)
+            user.hash = "!"
 
     def _service(self, user: User) -> None:
         if "accounts-service-no-login" not in self.rules or user.uid == 0:
