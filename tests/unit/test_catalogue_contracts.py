@@ -72,7 +72,7 @@ def test_rule_without_setting_or_task_is_named(repository: Repository, catalogue
         (COMPLIANCE, TEST.replace("after three wrong ones.", ""), "its docstring"),
         (COMPLIANCE, TWO_MARKS, "carries 2 rules"),
         ("tests/compliance/backup/test_x.py", TEST, "belongs to tests/compliance/access_rights"),
-        (BREAKS, "breaks: []", "0 breaks"),
+        (BREAKS, "breaks: []", "no break"),
         (BREAKS, f"breaks: [{{rule: {RULE}, host: dpi1, shell: ''}}]", "shell is empty"),
         ("tests/breaks/x.yml", "breaks: [{rule: no-such, host: a, shell: b}]", "unknown rule no-such"),
         (SETTINGS, "a: [{rule: no-such, key: a}]", "unknown rule no-such"),
