@@ -19,9 +19,7 @@ def write_section(name: str, text: str, page: Path = PAGE) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     known = page.read_text("utf-8") if page.exists() else HEAD
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    known = (
-        pattern.sub(lambda _: section, known) if pattern.search(known) else f"{known.rstrip()}\n\n{section}\n"
-    )
+    known = pattern.sub(lambda _: section, known) if pattern.search(known) else f"{known.rstrip()}\n\n{section}\n"
     page.write_text(known, "utf-8")
 
 
@@ -32,11 +30,7 @@ def machine() -> str:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    ssh = (
-        subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False)
-        .stderr.split(",")[0]
-        .strip()
-    )
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr.split(",")[0].strip()
     load = os.getloadavg()[0]
     return (
         f"{os.cpu_count()} × {model}, Linux {platform.release()}, Python {platform.python_version()}, {ssh}; "

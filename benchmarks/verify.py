@@ -80,9 +80,7 @@ def ssh_config(folder: Path, name: str, connection: Connection, *extra: str) -> 
     return path
 
 
-def backends(
-    folder: Path, sources: list[str], name: str, connection: Connection, times: int
-) -> dict[str, float]:
+def backends(folder: Path, sources: list[str], name: str, connection: Connection, times: int) -> dict[str, float]:
     """Return the median cost of one command, in milliseconds, through each way of running it as root."""
     channel = channel_for(connection)
     found = {OPENING: milliseconds(lambda: (channel.close(), channel.connect()), 5)}
@@ -128,11 +126,7 @@ def verify(folder: Path, sources: list[str], name: str, *options: str) -> tuple[
     if done.returncode not in (0, 1):
         sys.exit(done.stderr)
     results = json.loads((folder / "out" / "results.json").read_text("utf-8"))
-    rules = [
-        sum(test["seconds"] for test in v["tests"]) * 1000
-        for v in results["verdicts"]
-        if v["raw"] != "non_verifie"
-    ]
+    rules = [sum(test["seconds"] for test in v["tests"]) * 1000 for v in results["verdicts"] if v["raw"] != "non_verifie"]
     return wall, rules
 
 
@@ -154,9 +148,7 @@ def synthetic(folder: Path) -> list[str]:
     ]
     (folder / "catalogue" / "rules").mkdir(parents=True)
     (folder / "catalogue" / "pssi.yml").write_text("requirements: []\n", "utf-8")
-    (folder / "catalogue" / "rules" / "backup.yml").write_text(
-        json.dumps({"guide": "backup", "rules": rules}), "utf-8"
-    )
+    (folder / "catalogue" / "rules" / "backup.yml").write_text(json.dumps({"guide": "backup", "rules": rules}), "utf-8")
     (folder / "tests").mkdir()
     (folder / "tests" / "test_bench.py").write_text(TESTS.format(count=SYNTHETIC), "utf-8")
     return ["--tests", str(folder / "tests"), "--catalogue", str(folder / "catalogue")]
@@ -173,10 +165,7 @@ def table(costs: dict[str, float]) -> str:
 def rules_line(label: str, wall: float, rules: list[float], connection: float) -> str:
     """Return one row: rules, mean on top of the connection, median, slowest but one, wall time."""
     mean = (sum(rules) - connection) / len(rules)
-    return (
-        f"| {label} | {len(rules)} | {mean:.1f} | {statistics.median(rules):.1f} | "
-        f"{sorted(rules)[-2:][0]:.0f} | {wall:.1f} |"
-    )
+    return f"| {label} | {len(rules)} | {mean:.1f} | {statistics.median(rules):.1f} | {sorted(rules)[-2:][0]:.0f} | {wall:.1f} |"
 
 
 def main() -> None:

@@ -36,9 +36,7 @@ class ActionModule(ActionBase):
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
         hostvars = variables["hostvars"]
-        hosts = [
-            self._observed(name, seen, hostvars[name]) for name, seen in sorted(arguments["seen"].items())
-        ]
+        hosts = [self._observed(name, seen, hostvars[name]) for name, seen in sorted(arguments["seen"].items())]
         if not hosts:
             raise AnsibleActionFail("Aucun hôte n'a pu être lu : il n'y a rien à revoir.")
         site = hosts[0].site
@@ -59,9 +57,7 @@ class ActionModule(ActionBase):
                 "details": details,
             }
             record = append(journal, None, hosts[0].site.get("ansible_ssh_private_key_file"), fields)
-            written = page(
-                record, site_name=str(site.get("site_name", "")), verification=journal.verify(), language="fr"
-            )
+            written = page(record, site_name=str(site.get("site_name", "")), verification=journal.verify(), language="fr")
         except PgssiError as error:
             raise AnsibleActionFail(str(error)) from error
         pages = Path(arguments["pages"] or journal.directory.parent / "pages")

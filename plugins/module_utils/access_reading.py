@@ -72,9 +72,7 @@ def keys_of(entry: pwd.struct_passwd, patterns: list[str]) -> list[dict[str, str
     """Return the keys that open an account: {fingerprint, comment, file}."""
     found = []
     for pattern in patterns:
-        name = (
-            pattern.replace("%h", entry.pw_dir).replace("%u", entry.pw_name).replace("%U", str(entry.pw_uid))
-        )
+        name = pattern.replace("%h", entry.pw_dir).replace("%u", entry.pw_name).replace("%U", str(entry.pw_uid))
         path = str(Path(entry.pw_dir, name.replace("%%", "%")))
         found += [{**key, "file": path} for key in keys_in(_read(path))]
     return found
@@ -152,11 +150,7 @@ def last_logins(root: str = "/") -> dict[object, str]:
             found[login] = max(found.get(login, 0), int(moment or 0) / unit)
     for uid, moment in _lastlog(base / "var/log/lastlog"):
         found[uid] = moment
-    return {
-        who: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-        for who, moment in found.items()
-        if moment
-    }
+    return {who: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)) for who, moment in found.items() if moment}
 
 
 def _rows(path: Path, query: str) -> list[tuple[str, int]]:

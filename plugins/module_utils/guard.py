@@ -103,9 +103,7 @@ class Guard:
     label: what the operator calls the change. Raises GuardError.
     """
 
-    def __init__(
-        self, paths: Sequence[str], undo: Sequence[Command] = (), timeout: int = TIMEOUT, label: str = ""
-    ) -> None:
+    def __init__(self, paths: Sequence[str], undo: Sequence[Command] = (), timeout: int = TIMEOUT, label: str = "") -> None:
         self.paths, self.undo, self.timeout, self.label = list(paths), list(undo), int(timeout), label
         self.id = f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
         self.directory = ROOT / self.id

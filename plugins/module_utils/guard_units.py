@@ -83,9 +83,7 @@ def arm(directory: Path, timeout: int, execute: Execute) -> str:
 
 def disarm(execute: Execute) -> None:
     """Stop the timer and remove the units."""
-    present = [
-        path for path in (WANTS, *DIRECTORY.glob("pgssi-guard*")) if path.is_symlink() or path.exists()
-    ]
+    present = [path for path in (WANTS, *DIRECTORY.glob("pgssi-guard*")) if path.is_symlink() or path.exists()]
     if present:
         execute(["systemctl", "stop", "pgssi-guard.timer"])
         for path in present:

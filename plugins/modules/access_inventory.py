@@ -70,9 +70,7 @@ def accounts(module: AnsibleModule) -> list[dict[str, object]]:
                 "login_by": [] if expired else reading.ways_in(password, bool(keys)),
                 "groups": reading.groups_of(login, entry.pw_gid),
                 "keys": keys,
-                "sudo": reading.sudo_rights(run([sudo, "-ll", "-U", login]))
-                if sudo and login != "root"
-                else [],
+                "sudo": reading.sudo_rights(run([sudo, "-ll", "-U", login])) if sudo and login != "root" else [],
                 "last_login": last.get(login) or last.get(entry.pw_uid),
             }
         )

@@ -179,9 +179,7 @@ def validate(file: Wanted, directory: str) -> None:
     finally:
         staged.unlink()
     if status != 0:
-        raise GuardError(
-            "validate_failed", label=file.path, command=file.validate, status=status, output=output
-        )
+        raise GuardError("validate_failed", label=file.path, command=file.validate, status=status, output=output)
 
 
 def change(module: AnsibleModule) -> dict:
@@ -190,10 +188,7 @@ def change(module: AnsibleModule) -> dict:
     files = [wanted(raw) for raw in options["files"]]
     if module.check_mode:
         if os.geteuid() == 0 and pending():
-            module.warn(
-                "A guarded change is pending on this host: what is shown is compared with its "
-                "temporary state."
-            )
+            module.warn("A guarded change is pending on this host: what is shown is compared with its temporary state.")
     elif os.geteuid() != 0:
         raise GuardError("not_root")
     else:
@@ -205,10 +200,7 @@ def change(module: AnsibleModule) -> dict:
         "changed": bool(changed or stale),
         "changed_files": [file.path for file in changed],
         "diff": [shown for shown in differences.values() if shown]
-        + [
-            {"before_header": command, "before": "", "after": "not effective: applied again\n"}
-            for command in stale
-        ],
+        + [{"before_header": command, "before": "", "after": "not effective: applied again\n"} for command in stale],
     }
     if not result["changed"] or module.check_mode:
         return result

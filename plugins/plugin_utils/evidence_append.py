@@ -19,9 +19,7 @@ def operator() -> str:
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
-def append(
-    journal: Journal, sign_key: str | None, connection_key: object, fields: Mapping[str, Any]
-) -> Record:
+def append(journal: Journal, sign_key: str | None, connection_key: object, fields: Mapping[str, Any]) -> Record:
     """Append and return a record, signed by ``sign_key``; without one, sealed by the automation's own key.
 
     connection_key: ``ansible_ssh_private_key_file`` of the host. A seal makes a rewritten journal show and

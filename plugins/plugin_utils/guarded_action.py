@@ -114,17 +114,11 @@ class GuardedAction(ActionBase):
             if state and state["state"] == "confirmed":
                 return {}
             if state:
-                reason = (
-                    "too late: the time was over"
-                    if self.lang == "en"
-                    else "trop tard : le délai était écoulé"
-                )
+                reason = "too late: the time was over" if self.lang == "en" else "trop tard : le délai était écoulé"
                 break
         return self._wait(session, guard, script, end, reason)
 
-    def _wait(
-        self, session: NewSession, guard: dict[str, Any], script: str, end: float, reason: str
-    ) -> dict[str, Any]:
+    def _wait(self, session: NewSession, guard: dict[str, Any], script: str, end: float, reason: str) -> dict[str, Any]:
         again = ""
         time.sleep(max(end + 2 - time.monotonic(), 0))
         while time.monotonic() < end + RETURN:

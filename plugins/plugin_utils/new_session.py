@@ -44,9 +44,7 @@ class NewSession:
         self._action = action
         self._lang = lang
         self._connection = action._connection
-        name = (getattr(self._connection, "ansible_name", "") or self._connection.transport).rpartition(".")[
-            2
-        ]
+        name = (getattr(self._connection, "ansible_name", "") or self._connection.transport).rpartition(".")[2]
         if name not in ("ssh", "local", *CONTAINERS):
             raise Unsupported(f"connection {name}")
         self.logs_in = name == "ssh"

@@ -24,9 +24,7 @@ _LOCKED_CODES = {
     "service": "service_login",
 }
 # Groups that amount to reading or changing everything on Debian; kept apart for accounts nobody holds.
-PRIVILEGED_GROUPS = frozenset(
-    {"root", "sudo", "wheel", "adm", "shadow", "disk", "docker", "lxd", "staff", "kmem"}
-)
+PRIVILEGED_GROUPS = frozenset({"root", "sudo", "wheel", "adm", "shadow", "disk", "docker", "lxd", "staff", "kmem"})
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,7 @@ def _same_sudo(rule: SudoRule) -> SudoRule:
 
 def _split(rules: Sequence[SudoRule]) -> set[SudoRule]:
     """One command per rule: two rules of one command each are one rule of two."""
-    return {
-        SudoRule(same.run_as, (command,), same.password)
-        for same in map(_same_sudo, rules)
-        for command in same.commands
-    }
+    return {SudoRule(same.run_as, (command,), same.password) for same in map(_same_sudo, rules) for command in same.commands}
 
 
 def host_differences(
@@ -140,9 +134,7 @@ def _groups(
             yield Difference("extra_group", host, login, group)
 
 
-def _sudo(
-    site: Mapping[str, Any], host: str, item: Mapping[str, Any], account: Account | None, on: date
-) -> Iterator[Difference]:
+def _sudo(site: Mapping[str, Any], host: str, item: Mapping[str, Any], account: Account | None, on: date) -> Iterator[Difference]:
     login = item["login"]
     held = _split([SudoRule(r["run_as"], tuple(r["commands"]), bool(r["password"])) for r in item["sudo"]])
     wanted = _split(account.sudo) if account else set()
@@ -227,6 +219,4 @@ def matrix_differences(site: Mapping[str, Any], on: date) -> Iterator[Difference
         for grant in person_grants(site, person["id"]):
             kind = profiles[grant.profile]["kind"]
             if grant.holds(on) and kind not in kinds:
-                yield Difference(
-                    "no_account_for_profile", "", person["id"], f"profil {grant.profile} ({kind})"
-                )
+                yield Difference("no_account_for_profile", "", person["id"], f"profil {grant.profile} ({kind})")

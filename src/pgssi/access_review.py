@@ -142,9 +142,7 @@ def _rights(host: Observed, declared: Sequence[Account]) -> Iterator[dict[str, A
 
 def live_sudo(live: Mapping[str, Any]) -> list[SudoRule]:
     """Return the sudo rules of an account as read on its host."""
-    return [
-        SudoRule(rule["run_as"], tuple(rule["commands"]), bool(rule["password"])) for rule in live["sudo"]
-    ]
+    return [SudoRule(rule["run_as"], tuple(rule["commands"]), bool(rule["password"])) for rule in live["sudo"]]
 
 
 def _business(declared: Mapping[str, Sequence[Account]]) -> list[dict[str, Any]]:
@@ -156,9 +154,7 @@ def _business(declared: Mapping[str, Sequence[Account]]) -> list[dict[str, Any]]
     ]
 
 
-def business_sample(
-    rights: Sequence[Mapping[str, Any]], previous: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def business_sample(rights: Sequence[Mapping[str, Any]], previous: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Draw the business rights to confirm: never the previous sample's while there are others (5.1.3.2).
 
     Those reviewed least often come first; equals are drawn by a seed taken from the previous record, so that
@@ -172,11 +168,7 @@ def business_sample(
         for right in record["details"]["sample"]["business"]["reviewed"]:
             place = (right["host"], right["account"])
             times[place] = times.get(place, 0) + 1
-    recent = (
-        {(right["host"], right["account"]) for right in last["details"]["sample"]["business"]["reviewed"]}
-        if last
-        else set()
-    )
+    recent = {(right["host"], right["account"]) for right in last["details"]["sample"]["business"]["reviewed"]} if last else set()
     draw = random.Random(seed)
     shuffled = sorted(rights, key=lambda right: (right["host"], right["account"]))
     draw.shuffle(shuffled)
@@ -194,7 +186,5 @@ def business_sample(
         "of": len(shuffled),
         "seed": seed,
         "previous": last["id"] if last else None,
-        "note": f"{len(repeated)} droit(s) déjà dans l'échantillon précédent : il n'y en a pas d'autre"
-        if repeated
-        else "",
+        "note": f"{len(repeated)} droit(s) déjà dans l'échantillon précédent : il n'y en a pas d'autre" if repeated else "",
     }

@@ -40,9 +40,7 @@ def requirement_scores(
     for finding in findings:
         for requirement_id in finding.requirements:
             verdicts.setdefault(requirement_id, []).append(finding.verdict)
-    attestations = _latest(
-        ((a["requirement"], a) for a in results["attestations"] if attestation_holds(a, as_of)), "date"
-    )
+    attestations = _latest(((a["requirement"], a) for a in results["attestations"] if attestation_holds(a, as_of)), "date")
     evidence = _latest(((e["kind"], e) for e in results["evidence"] if evidence_holds(e, as_of)), "when")
     return {
         requirement.id: _requirement_score(
@@ -68,9 +66,7 @@ def _requirement_score(
     answers = [RESULTS.get(record["result"], "non_verifie") for record in evidence]
     if attestation:
         answers.append(ANSWERS.get(str(attestation["answer"]).lower(), "non_verifie"))
-    return RequirementScore(
-        requirement, worst([*verdicts, *(answers or ["non_verifie"])]), rules, attestation, evidence
-    )
+    return RequirementScore(requirement, worst([*verdicts, *(answers or ["non_verifie"])]), rules, attestation, evidence)
 
 
 def attestation_holds(attestation: Mapping[str, Any], as_of: date) -> bool:

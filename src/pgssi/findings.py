@@ -89,9 +89,7 @@ def settle(results: Mapping[str, Any], catalogue: Catalogue, as_of: date) -> tup
     order = {rule: position for position, rule in enumerate(catalogue.rules)}
     settled: list[Finding] = []
     for host in results["hosts"]:
-        context = HostContext(
-            host["name"], tuple(host["groups"]), int(host["palier"]), results["site"]["guidance"], (), as_of
-        )
+        context = HostContext(host["name"], tuple(host["groups"]), int(host["palier"]), results["site"]["guidance"], (), as_of)
         carried = [rule.id for rule in catalogue.rules.values() if context.carries(rule)]
         extra = [rule for rule in by_host.get(host["name"], ()) if rule not in set(carried)]
         findings = [
@@ -106,9 +104,7 @@ def settle(results: Mapping[str, Any], catalogue: Catalogue, as_of: date) -> tup
 
 def worst(verdicts: Iterable[str]) -> str:
     """Return the worst of several verdicts; ``non_verifie`` for none at all or an unknown word."""
-    return min(
-        (v if v in VERDICTS else "non_verifie" for v in verdicts), key=VERDICTS.index, default="non_verifie"
-    )
+    return min((v if v in VERDICTS else "non_verifie" for v in verdicts), key=VERDICTS.index, default="non_verifie")
 
 
 def worst_finding(findings: Iterable[Finding]) -> Finding:
@@ -157,9 +153,7 @@ def _waiver_holds(waiver: Mapping[str, Any] | None, rule: str, host: Mapping[str
     return known.covers(rule, host["name"], host["groups"], as_of)
 
 
-def _missing(
-    rule_id: str, host: Mapping[str, Any], selection: Mapping[str, Any], catalogue: Catalogue
-) -> Finding:
+def _missing(rule_id: str, host: Mapping[str, Any], selection: Mapping[str, Any], catalogue: Catalogue) -> Finding:
     rule = catalogue.rules[rule_id]
     left_out = (
         (selection.get("palier") and rule.palier > selection["palier"])

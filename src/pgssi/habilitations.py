@@ -21,9 +21,7 @@ from pgssi.errors import InvalidInput, Problem
 
 Kind = Literal["business", "technical", "automation", "service", "break_glass"]
 State = Literal["active", "locked"]
-Reason = Literal[
-    "", "left", "not_started", "no_profile", "replacement_ended", "replacement_not_started", "service"
-]
+Reason = Literal["", "left", "not_started", "no_profile", "replacement_ended", "replacement_not_started", "service"]
 FILE = "group_vars/all/people.yml"
 # Groups that the access_rights role keeps on the hosts for itself (plugins/module_utils/accounts_plan.py).
 SUDO_GROUP, BREAK_GLASS_GROUP = "pgssi-sudo", "pgssi-break-glass"
@@ -126,18 +124,12 @@ def _date(raw: Mapping[str, Any], field: str, key: str) -> date | None:
     try:
         return as_date(raw.get(field))
     except ValueError as error:
-        raise InvalidInput(
-            [Problem(FILE, f"{key}.{field}", raw[field], "n'est pas une date", "L'écrire AAAA-MM-JJ.")]
-        ) from error
+        raise InvalidInput([Problem(FILE, f"{key}.{field}", raw[field], "n'est pas une date", "L'écrire AAAA-MM-JJ.")]) from error
 
 
-def _function_profiles(
-    site: Mapping[str, Any], person: Mapping[str, Any], key: str
-) -> Iterator[tuple[str, str]]:
+def _function_profiles(site: Mapping[str, Any], person: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
     for index, function in enumerate(person.get("functions") or ()):
-        for profile in (
-            _entry(site, "site_functions", function, f"{key}.functions[{index}]").get("profiles") or ()
-        ):
+        for profile in _entry(site, "site_functions", function, f"{key}.functions[{index}]").get("profiles") or ():
             yield function, profile
 
 
@@ -153,9 +145,7 @@ def person_grants(site: Mapping[str, Any], person_id: str) -> tuple[Grant, ...]:
     never beyond the person's. A replacement without ``profiles`` gives all those of the person replaced.
     Raises InvalidInput for an unknown person, function, profile or date.
     """
-    people = {
-        person["id"]: (f"site_people[{i}]", person) for i, person in enumerate(site.get("site_people") or ())
-    }
+    people = {person["id"]: (f"site_people[{i}]", person) for i, person in enumerate(site.get("site_people") or ())}
     key, person = people[person_id]
     starts, leaves = presence(person, key)
     grants = [Grant(p, f"function:{f}", starts, leaves) for f, p in _function_profiles(site, person, key)]
@@ -165,9 +155,7 @@ def person_grants(site: Mapping[str, Any], person_id: str) -> tuple[Grant, ...]:
         where = f"site_replacements[{index}]"
         if raw["replaces"] not in people:
             remedy = "Écrire l'id d'une personne de site_people."
-            raise InvalidInput(
-                [Problem(FILE, f"{where}.replaces", raw["replaces"], "n'est l'id de personne", remedy)]
-            )
+            raise InvalidInput([Problem(FILE, f"{where}.replaces", raw["replaces"], "n'est l'id de personne", remedy)])
         other_key, other = people[raw["replaces"]]
         profiles = raw.get("profiles") or [p for _, p in _function_profiles(site, other, other_key)]
         first, last = _date(raw, "starts", where), _date(raw, "ends", where)
@@ -203,11 +191,7 @@ def _person_accounts(
     site: Mapping[str, Any], index: int, person: Mapping[str, Any], where: frozenset[str], on: date
 ) -> Iterator[Account]:
     key, profiles = f"site_people[{index}]", site.get("site_profiles") or {}
-    here = [
-        g
-        for g in person_grants(site, person["id"])
-        if not where.isdisjoint(profiles[g.profile].get("hosts") or ())
-    ]
+    here = [g for g in person_grants(site, person["id"]) if not where.isdisjoint(profiles[g.profile].get("hosts") or ())]
     for raw in person.get("accounts") or ():
         mine = [g for g in here if profiles[g.profile]["kind"] == raw["kind"]]
         held = [g for g in mine if g.holds(on)]
@@ -242,9 +226,7 @@ def _others(site: Mapping[str, Any]) -> Iterator[Account]:
         yield Account(glass["login"], "break_glass", holder, sudo=(everything,), console_only=True)
 
 
-def declared_accounts(
-    site: Mapping[str, Any], host: str, groups: Iterable[str], on: date | None = None
-) -> tuple[Account, ...]:
+def declared_accounts(site: Mapping[str, Any], host: str, groups: Iterable[str], on: date | None = None) -> tuple[Account, ...]:
     """Return every account of the site model as it must be on this host that day (default today), by login.
 
     host: inventory name; groups: the inventory groups of the host (``all`` is implied).

@@ -38,9 +38,7 @@ class HostContext:
     today: date
 
     @classmethod
-    def from_vars(
-        cls, name: str, groups: Sequence[str], variables: Mapping[str, Any], today: date | None = None
-    ) -> HostContext:
+    def from_vars(cls, name: str, groups: Sequence[str], variables: Mapping[str, Any], today: date | None = None) -> HostContext:
         """Build it from the resolved site-model variables of a host (site_palier, site_guidance, site_waivers)."""
         return cls(
             name=name,

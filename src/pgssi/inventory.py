@@ -17,9 +17,7 @@ from pgssi.errors import InvalidInput, Problem
 from pgssi.transport.connection import Connection, connection_from
 
 # A fault in one of these stops everything; others may legitimately need facts, and complain when read.
-NEEDED = re.compile(
-    r"site_|ansible_(host|port|user|password|private_key_file|ssh_|become|connection|python_interpreter)"
-)
+NEEDED = re.compile(r"site_|ansible_(host|port|user|password|private_key_file|ssh_|become|connection|python_interpreter)")
 IGNORED = {"ansible_version", "hostvars", "vars", "omit", "ansible_facts"}
 
 
@@ -82,9 +80,7 @@ class Inventory:
         return tuple(host.name for host in self.hosts.values() if name == "all" or name in host.groups)
 
 
-def load_inventory(
-    sources: Sequence[str], limit: str | None = None, extra_vars: Sequence[str] = ()
-) -> Inventory:
+def load_inventory(sources: Sequence[str], limit: str | None = None, extra_vars: Sequence[str] = ()) -> Inventory:
     """Read inventories as ``ansible-playbook -i SOURCE… -l LIMIT -e EXTRA…`` would.
 
     Vault identities come from ansible.cfg and ANSIBLE_VAULT_PASSWORD_FILE / ANSIBLE_VAULT_IDENTITY_LIST.

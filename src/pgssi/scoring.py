@@ -143,8 +143,7 @@ def score(results: Mapping[str, Any], catalogue: Catalogue, today: date | None =
     if limited_hosts(results):  # nothing is proven about the hosts that were left out
         site = site and replace(site, proven=0)
         guide_scores = {
-            guide: replace(whole, level=whole.level and replace(whole.level, proven=0))
-            for guide, whole in guide_scores.items()
+            guide: replace(whole, level=whole.level and replace(whole.level, proven=0)) for guide, whole in guide_scores.items()
         }
     return Score(
         as_of=as_of,

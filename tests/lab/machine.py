@@ -25,9 +25,7 @@ class Machine:
 
     def podman(self, *arguments: str, stdin: str | None = None) -> str:
         """Run podman; return its output."""
-        run = subprocess.run(
-            [PODMAN, *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False
-        )
+        run = subprocess.run([PODMAN, *arguments], input=stdin, capture_output=True, text=True, timeout=120, check=False)
         assert run.returncode == 0, f"podman {' '.join(arguments)}: {run.stderr}"
         return run.stdout
 
@@ -38,9 +36,7 @@ class Machine:
     @property
     def address(self) -> str:
         """Its address, which a restart may change."""
-        return self.podman(
-            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.name
-        ).strip()
+        return self.podman("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.name).strip()
 
     @property
     def options(self) -> list[str]:
@@ -60,9 +56,7 @@ class Machine:
         command = ["ssh", "-T", "-i", str(self.directory / "key"), *self.options, "-o", "BatchMode=yes"]
         command += ["-o", "ConnectTimeout=4", f"pgssi@{self.address}", "sudo -n id -u"]
         try:
-            run = subprocess.run(
-                command, capture_output=True, text=True, timeout=8, check=False, stdin=subprocess.DEVNULL
-            )
+            run = subprocess.run(command, capture_output=True, text=True, timeout=8, check=False, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             return False
         return run.stdout.strip() == "0"
@@ -104,9 +98,7 @@ class Machine:
     def wait_for(self, condition: str, seconds: float = 60) -> None:
         """Wait until a shell condition holds on the host."""
         end = time.monotonic() + seconds
-        while subprocess.run(
-            [PODMAN, "exec", self.name, "sh", "-c", condition], capture_output=True, check=False
-        ).returncode:
+        while subprocess.run([PODMAN, "exec", self.name, "sh", "-c", condition], capture_output=True, check=False).returncode:
             assert time.monotonic() < end, f"{self.name}: not within {seconds} s: {condition}"
             time.sleep(0.2)
 

@@ -56,9 +56,7 @@ def planted(lab: Any, tmp_path: Path) -> Iterator[set[tuple[str, str]]]:
     root_runs(UNPLANT, tmp_path)
 
 
-def test_what_is_planted_is_found_and_the_record_is_signed(
-    planted: set[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_what_is_planted_is_found_and_the_record_is_signed(planted: set[tuple[str, str]], tmp_path: Path) -> None:
     """An account, a group and a sudo rule added by hand appear with their account; the RSSI then signs."""
     evidence = tmp_path / "evidence"
     assert differences(evidence) - planted == {

@@ -207,9 +207,7 @@ def test_what_a_client_hides_is_reported_and_comes_back_by_one_command(hospital:
     hospital.done(CLIENT, "pgssi-backup ensure --change before_change")
 
 
-def test_a_patched_borg_that_hides_without_deleting_is_reported_and_undone(
-    hospital: Hospital, known: dict[str, str]
-) -> None:
+def test_a_patched_borg_that_hides_without_deleting_is_reported_and_undone(hospital: Hospital, known: dict[str, str]) -> None:
     """A client that only rewrites the list of archives, and sends no DELETE at all, is seen and undone too."""
     before = hospital.archives()
     patched = "from borg import archiver, remote; remote.RemoteRepository.delete = lambda *a, **k: None; archiver.main()"
@@ -238,7 +236,7 @@ def test_forged_dates_defeat_neither_retention_nor_the_alarm(hospital: Hospital,
     assert json.loads(hospital.done(SERVER, asked))["deleted"] == [], "what has just arrived was deleted for its date"
 
     # Years pass at the server since one of them arrived.
-    hospital.done(SERVER, f"sed -i -E '/2099-01-01/s/(\"received\": \")[0-9]+/\\12001/' {STORE}/journal.jsonl")
+    hospital.done(SERVER, f'sed -i -E \'/2099-01-01/s/("received": ")[0-9]+/\\12001/\' {STORE}/journal.jsonl')
     assert json.loads(hospital.done(SERVER, asked))["deleted"] == ["dpi-documents-2099-01-01"]
     left = set(hospital.archives().values())
     assert "dpi-documents-1990-01-01" in left and set(known) <= left

@@ -52,9 +52,28 @@ def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[
     plan.write_text(json.dumps(breaks), "utf-8")
     outcomes.write_text("[]", "utf-8")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(COMPLIANCE), "-p", "pgssi.verify.plugin", "-p", "saboteur",
-         "--inventory", str(INVENTORY), "--limit", host, "--extra-vars", "site_palier=3", "--acting",
-         "--breaks", str(plan), "--outcomes", str(outcomes)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            str(COMPLIANCE),
+            "-p",
+            "pgssi.verify.plugin",
+            "-p",
+            "saboteur",
+            "--inventory",
+            str(INVENTORY),
+            "--limit",
+            host,
+            "--extra-vars",
+            "site_palier=3",
+            "--acting",
+            "--breaks",
+            str(plan),
+            "--outcomes",
+            str(outcomes),
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{BREAKS}:{os.environ.get('PYTHONPATH', '')}"},
         stdin=subprocess.DEVNULL,
@@ -83,8 +102,11 @@ def test_every_rule_turns_red_on_its_break_and_green_after_the_role(lab: Any, tm
         seen += [o for o in outcomes if o["before"] == "conforme"]
         play("site", *PALIER).succeeded()
         results = verify(tmp_path / f"batch{batch}", *PALIER)
-        red = [f"{v['host']} {v['rule']} {v['verdict']}: {v['message']}" for v in results["verdicts"]
-               if v["verdict"] in ("non_conforme", "non_verifie")]
+        red = [
+            f"{v['host']} {v['rule']} {v['verdict']}: {v['message']}"
+            for v in results["verdicts"]
+            if v["verdict"] in ("non_conforme", "non_verifie")
+        ]
         assert red == [], "still red after the role ran once more"
         assert play("site", *PALIER).succeeded().changed() == set()
         if not waiting:

@@ -289,9 +289,7 @@ def test_next_run_waits_for_a_pending_change(site: Site) -> None:
     machine = site.machines["pam-sudo"]
     tunnel = [{"path": "/etc/ssh/sshd_config.d/60-test.conf", "content": "PermitTunnel no\n"}]
     interrupted(site, "pam-sudo", 25, "DenyUsers nobody\n")
-    run = play(
-        site.playbook, inventory=site.inventory({"pam-sudo": HARMLESS | {"files": tunnel}})
-    ).succeeded()
+    run = play(site.playbook, inventory=site.inventory({"pam-sudo": HARMLESS | {"files": tunnel}})).succeeded()
     assert run.changed() == {("pam-sudo", "Change")}
     effective = machine.shell("sshd -T")
     assert "permittunnel no" in effective and "denyusers" not in effective

@@ -114,11 +114,7 @@ def test_french_has_its_accents(catalogue: Catalogue) -> None:
 
 def test_english_is_english(catalogue: Catalogue) -> None:
     """The English text is a translation, not the French text left in place."""
-    faults = [
-        f"{where}: {text}"
-        for where, lang, text in texts(catalogue)
-        if lang == "en" and FRENCH_ONLY.search(text)
-    ]
+    faults = [f"{where}: {text}" for where, lang, text in texts(catalogue) if lang == "en" and FRENCH_ONLY.search(text)]
     assert not faults, show(faults)
 
 

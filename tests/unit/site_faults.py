@@ -10,9 +10,7 @@ from site_builder import AUTOMATION
 
 from pgssi.paths import ROOT
 
-KEYS = re.findall(
-    r'"(ssh-ed25519 [^"]+)"', (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8")
-)
+KEYS = re.findall(r'"(ssh-ed25519 [^"]+)"', (ROOT / "inventories/demo/group_vars/all/people.yml").read_text("utf-8"))
 PERSON = {"id": "x", "name": "X", "functions": [], "starts": date(2026, 1, 1), "accounts": []}
 WAIVER = {
     "rule": "backup-encrypted-in-transit",

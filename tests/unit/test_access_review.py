@@ -38,9 +38,7 @@ reading = on_host("access_reading")
 @pytest.fixture
 def site() -> dict[str, Any]:
     site = copy.deepcopy(yaml.safe_load(DEMO.read_text("utf-8")))
-    site["site_automation"]["keys"] = [
-        site["site_people"][0]["accounts"][0]["keys"][0].replace("AAAIC", "AAAID")
-    ]
+    site["site_automation"]["keys"] = [site["site_people"][0]["accounts"][0]["keys"][0].replace("AAAIC", "AAAID")]
     return site
 
 
@@ -73,16 +71,13 @@ def conform(site: dict[str, Any], name: str = "dpi1", on: date = TODAY) -> dict[
                 groups=list(account.groups),
                 keys=[{"fingerprint": fingerprint(k), "comment": "", "file": "x"} for k in account.keys],
                 sudo=[
-                    {"run_as": rule.run_as, "commands": list(rule.commands), "password": rule.password}
-                    for rule in account.sudo
+                    {"run_as": rule.run_as, "commands": list(rule.commands), "password": rule.password} for rule in account.sudo
                 ],
             )
     return found
 
 
-def differences(
-    site: dict[str, Any], live: dict[str, dict[str, Any]], on: date = TODAY
-) -> set[tuple[str, str]]:
+def differences(site: dict[str, Any], live: dict[str, dict[str, Any]], on: date = TODAY) -> set[tuple[str, str]]:
     details = review([Observed("dpi1", GROUPS, site, list(live.values()))], ["dpi1"], on)
     json.dumps(details)
     return {(found["code"], found["account"]) for found in details["differences"]}
@@ -126,9 +121,7 @@ def key(name: str) -> dict[str, str]:
         ("twin", {"uid": 0, "login_by": []}, "duplicate_uid"),
     ],
 )
-def test_each_difference_is_found(
-    site: dict[str, Any], login: str, change: dict[str, Any], code: str
-) -> None:
+def test_each_difference_is_found(site: dict[str, Any], login: str, change: dict[str, Any], code: str) -> None:
     """One thing out of place on a host gives the difference of that name, on that account."""
     live = conform(site)
     live[login] = {**live.get(login, live_account(login, 2000)), "login_by": ["password"], **change}
@@ -201,9 +194,7 @@ def test_one_host_alone_gives_the_same_differences(site: dict[str, Any]) -> None
     bad["eve"] = live_account("eve", 2000)
     good = Observed("log1", ("servers",), site, list(conform(site, "log1").values()))
     alone = review([Observed("dpi1", GROUPS, site, list(bad.values()))], ["dpi1"], TODAY)["differences"]
-    both = review([Observed("dpi1", GROUPS, site, list(bad.values())), good], ["dpi1", "log1"], TODAY)[
-        "differences"
-    ]
+    both = review([Observed("dpi1", GROUPS, site, list(bad.values())), good], ["dpi1", "log1"], TODAY)["differences"]
     assert alone == [one for one in both if one["host"] in ("dpi1", "")]
 
 
@@ -217,15 +208,11 @@ def test_the_business_sample_changes_until_all_were_seen() -> None:
         chosen = {right["account"] for right in sample["reviewed"]}
         assert len(chosen) == 3
         if records:
-            assert chosen.isdisjoint(
-                {r["account"] for r in records[-1]["details"]["sample"]["business"]["reviewed"]}
-            )
+            assert chosen.isdisjoint({r["account"] for r in records[-1]["details"]["sample"]["business"]["reviewed"]})
             assert sample["previous"] == records[-1]["id"]
         assert sample == business_sample(list(reversed(rights)), records)
         seen |= chosen
-        records.append(
-            {"id": f"r{turn}", "sha256": f"{turn}" * 64, "details": {"sample": {"business": sample}}}
-        )
+        records.append({"id": f"r{turn}", "sha256": f"{turn}" * 64, "details": {"sample": {"business": sample}}})
     assert len(seen) == 10
 
 

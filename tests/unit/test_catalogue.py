@@ -73,9 +73,7 @@ def test_an_id_stands_once(repository: Repository) -> None:
         (Selection(search="echecs sauvegarde"), False),
     ],
 )
-def test_selection_filters_rules_and_articles(
-    repository: Repository, selection: Selection, kept: bool
-) -> None:
+def test_selection_filters_rules_and_articles(repository: Repository, selection: Selection, kept: bool) -> None:
     """Each filter keeps the rule and its article, or neither."""
     catalogue = load_catalogue.__wrapped__(repository.catalogue())
     assert bool(selection.rules(catalogue)) is kept
@@ -112,9 +110,7 @@ def test_unknown_id_names_the_nearest(repository: Repository) -> None:
         ("organisational", [], False, "attested"),
     ],
 )
-def test_what_covers_an_article(
-    repository: Repository, class_: str, evidence: list[str], ruled: bool, expected: str
-) -> None:
+def test_what_covers_an_article(repository: Repository, class_: str, evidence: list[str], ruled: bool, expected: str) -> None:
     """An automated article is covered by a rule or by nothing; the others may be answered by a person."""
     repository.articles = [dict(ARTICLE) | {"class": class_, "evidence": evidence}]
     repository.rules = repository.rules if ruled else []
@@ -156,7 +152,4 @@ def test_page_shows_every_rule_and_article(repository: Repository) -> None:
     """The generated page holds each rule, each article, and says by what it is covered."""
     text = page(load_catalogue.__wrapped__(repository.catalogue()), "fr")
     assert "### `lockout-three-failures`" in text
-    assert (
-        "| 5.2.3.1 | 1 | automatisé | Compte verrouillé après trois échecs | [`lockout-three-failures`]"
-        in text
-    )
+    assert "| 5.2.3.1 | 1 | automatisé | Compte verrouillé après trois échecs | [`lockout-three-failures`]" in text

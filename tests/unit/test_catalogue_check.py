@@ -44,9 +44,7 @@ RULES: list[tuple[str, Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("key", "value", "message", "remedy"), RULES)
-def test_fault_of_a_rule_is_named(
-    repository: Repository, key: str, value: object, message: str, remedy: str
-) -> None:
+def test_fault_of_a_rule_is_named(repository: Repository, key: str, value: object, message: str, remedy: str) -> None:
     """One wrong value gives one problem, with its place, what is wrong and what to write."""
     repository.rules[0][key] = value
     (problem,) = problems(repository.catalogue())

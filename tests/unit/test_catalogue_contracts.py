@@ -83,9 +83,7 @@ def test_rule_without_setting_or_task_is_named(repository: Repository, catalogue
         ("playbooks/x.yml", f"when: \"'{RULE}' in x\"", "repeats the rule"),
     ],
 )
-def test_broken_contract_is_named(
-    repository: Repository, catalogue: Catalogue, path: str, text: str, fault: str
-) -> None:
+def test_broken_contract_is_named(repository: Repository, catalogue: Catalogue, path: str, text: str, fault: str) -> None:
     """One breach of a contract is found and named."""
     repository.write(path, text)
     assert any(fault in line for line in contracts.faults(catalogue, repository.root))

@@ -77,9 +77,7 @@ def run(*arguments: object, code: int = 0) -> str:
     return result.output
 
 
-def test_from_the_record_to_the_signed_sheet(
-    journal: Journal, inventory: Path, key: Path, tmp_path: Path
-) -> None:
+def test_from_the_record_to_the_signed_sheet(journal: Journal, inventory: Path, key: Path, tmp_path: Path) -> None:
     """List shows it to be signed, sign signs it, verify is clean, html prints it with the signer's name."""
     record = journal.append(**SHEET)
     assert "à signer" in run("list", "-i", inventory)
@@ -138,9 +136,7 @@ def test_any_kind_has_a_page(journal: Journal) -> None:
     assert "Integrity not checked" in shown
 
 
-def test_tampering_is_told_with_its_place_and_exits_1(
-    journal: Journal, inventory: Path, tmp_path: Path
-) -> None:
+def test_tampering_is_told_with_its_place_and_exits_1(journal: Journal, inventory: Path, tmp_path: Path) -> None:
     """Verify, list, show and html all say that the journal is damaged; the page proves nothing."""
     journal.append(**SHEET)
     journal.append(**SHEET)
@@ -167,9 +163,7 @@ def test_an_anchor_kept_elsewhere_catches_a_cut(journal: Journal, inventory: Pat
     assert "ancre" in run("verify", "-i", inventory, "--anchor", tmp_path / "ancre", code=1)
 
 
-def test_an_auditor_needs_ssh_keygen_alone(
-    journal: Journal, inventory: Path, key: Path, tmp_path: Path
-) -> None:
+def test_an_auditor_needs_ssh_keygen_alone(journal: Journal, inventory: Path, key: Path, tmp_path: Path) -> None:
     """The documented recipe: signers file, statement less its place and signature, ssh-keygen -Y verify."""
     journal.append(**SHEET)
     run("sign", "1", "--key", key, "-i", inventory)
@@ -239,9 +233,7 @@ def test_the_action_appends_and_signs_from_a_playbook(journal: Journal, inventor
     assert journal.verify().ok
 
 
-def test_a_playbook_seals_with_the_key_it_connects_with(
-    journal: Journal, inventory: Path, key: Path, tmp_path: Path
-) -> None:
+def test_a_playbook_seals_with_the_key_it_connects_with(journal: Journal, inventory: Path, key: Path, tmp_path: Path) -> None:
     """Without a signing key the automation's own key seals the record; a person has still to sign it."""
     robot = tmp_path / "robot"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(robot)], check=True)
@@ -261,9 +253,7 @@ def test_a_playbook_seals_with_the_key_it_connects_with(
     run("verify", "-i", inventory, "--strict")
 
 
-def test_the_action_keeps_what_cannot_be_signed_and_refuses_secrets(
-    journal: Journal, inventory: Path
-) -> None:
+def test_the_action_keeps_what_cannot_be_signed_and_refuses_secrets(journal: Journal, inventory: Path) -> None:
     """A missing key leaves a record to be signed, with a warning; a secret fails the task."""
     evidence = {"kind": "red_button", "what": "x", "sign_key": "/nowhere/key"}
     done = play(inventory, [{"pgssi.toolkit.evidence": evidence}], "-l", "a1")

@@ -90,9 +90,7 @@ def test_a_full_disk_at_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
         monkeypatch.setattr(os, "write", full)
         try:
-            journal.append(
-                kind="red_button", what="x", where=[], who={"operator": "x"}, files=[("p", b"data")]
-            )
+            journal.append(kind="red_button", what="x", where=[], who={"operator": "x"}, files=[("p", b"data")])
         except PgssiError as error:
             assert "No space left" in str(error)
         else:

@@ -121,9 +121,7 @@ def test_former_keys_keep_verifying(site: dict[str, Any], tmp_path: Path, keys: 
     Journal.of_site(site, tmp_path).append(**BASE, sign_key=keys["adm-x"])
     site["site_people"][0]["accounts"][0]["keys"] = [public(keys["nobody"])]
     assert {f.code for f in Journal.of_site(site, tmp_path).verify().findings} == {"signature_unknown"}
-    site["site_evidence_signers"] = [
-        {"login": "adm-x", "keys": [public(keys["adm-x"])], "ends": "2099-12-31"}
-    ]
+    site["site_evidence_signers"] = [{"login": "adm-x", "keys": [public(keys["adm-x"])], "ends": "2099-12-31"}]
     assert Journal.of_site(site, tmp_path).verify().ok
 
 
@@ -131,9 +129,7 @@ def test_an_agent_key_signs_through_its_public_half(
     journal: Journal, keys: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given a public key file, ssh-agent signs."""
-    shown = subprocess.run(
-        ["ssh-agent", "-a", str(tmp_path / "agent"), "-s"], capture_output=True, check=True
-    )
+    shown = subprocess.run(["ssh-agent", "-a", str(tmp_path / "agent"), "-s"], capture_output=True, check=True)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
     monkeypatch.setenv("SSH_AGENT_PID", shown.stdout.decode().split("SSH_AGENT_PID=")[1].split(";")[0])
     try:
@@ -175,9 +171,7 @@ def test_a_passphrase_is_never_asked_for_in_a_playbook(tmp_path: Path) -> None:
         ({"files": [("id_ed25519", b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl")]}, "id_ed25519"),
     ],
 )
-def test_what_cannot_stand_in_a_journal_is_refused(
-    journal: Journal, change: dict[str, Any], named: str
-) -> None:
+def test_what_cannot_stand_in_a_journal_is_refused(journal: Journal, change: dict[str, Any], named: str) -> None:
     """A record against the schema, or with a secret in it, is refused by name; nothing is written."""
     with pytest.raises(PgssiError) as caught:
         journal.append(**{**BASE, **change})

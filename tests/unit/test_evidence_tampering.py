@@ -186,9 +186,7 @@ def test_a_forgery_without_any_signature_needs_the_anchor(copy: Path, signer: tu
     assert places(copy, signer, anchor=anchor) == ["journal.jsonl"]
 
 
-def test_an_old_copy_put_back_needs_the_anchor(
-    tmp_path: Path, signer: tuple[Path, Signer], original: Path
-) -> None:
+def test_an_old_copy_put_back_needs_the_anchor(tmp_path: Path, signer: tuple[Path, Signer], original: Path) -> None:
     """Documented limit: yesterday's whole directory, put back, is intact; today's anchor tells."""
     shutil.copytree(original, tmp_path / "evidence")
     journal = Journal(tmp_path / "evidence", [signer[1]])
@@ -241,9 +239,7 @@ def test_a_line_added_by_hand_is_found(copy: Path, signer: tuple[Path, Signer]) 
     """A well-formed, well-chained record that pgssi did not write is not counted by the head."""
     lines = lines_of(copy)
     value = json.loads(lines[0])
-    lines.append(
-        canonical({**value, "seq": 13, "previous": sha256(lines[-1]), "id": "20260101-red_button-13"})
-    )
+    lines.append(canonical({**value, "seq": 13, "previous": sha256(lines[-1]), "id": "20260101-red_button-13"}))
     rewrite(copy, lines)
     assert places(copy, signer) == ["head.json"]
 

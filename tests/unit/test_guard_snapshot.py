@@ -34,9 +34,7 @@ def picture(root: Path) -> dict[str, object]:
         for name in [*directories, *files]:
             path = Path(directory, name)
             info = path.lstat()
-            content = (
-                str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-            )
+            content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
             seen[str(path)] = (
                 stat.S_IFMT(info.st_mode),
                 stat.S_IMODE(info.st_mode),
@@ -93,9 +91,7 @@ def test_everything_is_put_back(tmp_path: Path, seed: int) -> None:
     site.mkdir()
     populate(site)
     before = picture(site)
-    snapshot.capture(
-        [str(site / "tree"), str(site / "alone"), str(site / "missing" / "file")], tmp_path / "store"
-    )
+    snapshot.capture([str(site / "tree"), str(site / "alone"), str(site / "missing" / "file")], tmp_path / "store")
     wreck(site, random.Random(seed))
     (site / "missing").mkdir(exist_ok=True)
     (site / "missing" / "file").write_text("appeared", "ascii")
@@ -124,9 +120,7 @@ def test_replace_leaves_nothing_beside(tmp_path: Path) -> None:
 
 def test_messages_fill_in_both_languages() -> None:
     """Every message exists in French and English with the same values."""
-    values = {
-        name: name for name in ("label", "reason", "command", "status", "output", "timeout", "directory")
-    }
+    values = {name: name for name in ("label", "reason", "command", "status", "output", "timeout", "directory")}
     for code in messages._MESSAGES:
         french, english = (messages.text(code, lang, values) for lang in ("fr", "en"))
         assert french != english and "{" not in french + english

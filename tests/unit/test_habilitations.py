@@ -120,9 +120,7 @@ def test_accounts_that_are_nobody_s(site: dict[str, Any]) -> None:
         (lambda s: s["site_break_glass"].update(login="jroux"), "login", "jroux"),
     ],
 )
-def test_bad_input_names_key_value_and_remedy(
-    site: dict[str, Any], change: Any, key: str, value: str
-) -> None:
+def test_bad_input_names_key_value_and_remedy(site: dict[str, Any], change: Any, key: str, value: str) -> None:
     """An unknown name, a bad date or a doubled login stops with the key, the value and what to write."""
     change(site)
     with pytest.raises(InvalidInput) as caught:

@@ -88,9 +88,7 @@ def test_the_highest_palier_reached_decides_the_value_of_a_key() -> None:
         {"rule": "one", "key": "minlen", "value": 10},
         {"rule": "two", "key": "other", "value": 1},
     ]
-    assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(1))} == {
-        "minlen": 10
-    }
+    assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(1))} == {"minlen": 10}
     assert {s["key"]: s["value"] for s in settings_in_force(settings, CATALOGUE, context(3))} == {
         "minlen": 12,
         "other": 1,

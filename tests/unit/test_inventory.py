@@ -60,9 +60,7 @@ def test_values_are_plain(site: Inventory) -> None:
     """Nothing of Ansible's own types is left, so that everything can be sent to another process."""
     variables = pickle.loads(pickle.dumps(site)).hosts["a"].variables
     assert variables["site_since"] == date(2024, 3, 1)
-    assert {type(value).__module__ for value in (variables["site_word"], variables["site_palier"])} == {
-        "builtins"
-    }
+    assert {type(value).__module__ for value in (variables["site_word"], variables["site_palier"])} == {"builtins"}
 
 
 def test_connection_comes_from_the_variables(site: Inventory) -> None:
@@ -84,9 +82,7 @@ def test_secrets_are_known(site: Inventory) -> None:
 
 def test_limit_and_extra_variables(tmp_path: Path) -> None:
     """--limit and -e mean what they mean to ansible-playbook."""
-    inventory = load_inventory(
-        write(tmp_path), "all:!inner", ["prefix=given", '{"site_palier": 3}', "word={{ prefix }}!"]
-    )
+    inventory = load_inventory(write(tmp_path), "all:!inner", ["prefix=given", '{"site_palier": 3}', "word={{ prefix }}!"])
     assert inventory.selected == ("b",)
     variables = inventory.hosts["b"].variables
     assert (variables["site_word"], variables["site_palier"], variables["word"]) == ("given-b", 3, "given!")
@@ -107,8 +103,7 @@ def test_extra_variables_are_not_remembered(tmp_path: Path) -> None:
             r"hosts\.yml:5: site_word \(b\) = '{{ prefix }}.*'prefix' is undefined.*Définir",
         ),
         (
-            HOSTS
-            + '    late: {vars: {site_x: \'{{ lookup("ansible.builtin.file", "/no/f") }}\'}, hosts: {b: }}',
+            HOSTS + '    late: {vars: {site_x: \'{{ lookup("ansible.builtin.file", "/no/f") }}\'}, hosts: {b: }}',
             "a",
             r"site_x \(b\).*/no/f",
         ),

@@ -99,9 +99,7 @@ def test_pins_of_other_addresses_stay(tmp_path: Path) -> None:
     assert known.read_text() == "192.0.2.10 ssh-ed25519 OTHER\n192.0.2.1 ssh-ed25519 NEW\n"
 
 
-def test_first_day_files_run_in_the_order_of_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_first_day_files_run_in_the_order_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What all hosts get comes first, then what the groups get, then the host's own."""
     for name in ("db/10-own.sh", "database_servers/20-group.sql", "all/90-all.sh"):
         (tmp_path / name).parent.mkdir()

@@ -20,10 +20,7 @@ from pgssi.report import load_results, write
 
 CATALOGUE = make_catalogue()
 VOID = frozenset({"meta", "input", "br", "path", "rect", "circle", "use", "img"})
-HOSTILE = (
-    "\"'><script>alert(1)</script><img src=x onerror=alert(1)></style>]]>{{7*7}}{%x%}${x}"
-    "\u202e\x00\x1b[31m&lt;"
-)
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)></style>]]>{{7*7}}{%x%}${x}\u202e\x00\x1b[31m&lt;"
 
 
 class Page(HTMLParser):
@@ -48,9 +45,7 @@ class Page(HTMLParser):
         found = dict(attrs)
         self.attributes |= set(found)
         self.ids += [found["id"] or ""] if "id" in found else []
-        self.links += [
-            value or "" for name, value in attrs if name in ("href", "src", "action", "data", "poster")
-        ]
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "action", "data", "poster")]
         if tag in ("span", "tspan", "text") and found.get("lang"):
             self.languages[found["lang"] or ""] += 1
         if tag not in VOID:
@@ -166,8 +161,7 @@ def poison(value: Any) -> Any:
     fixed |= {"when", "result", "by_date", "limit"}
     if isinstance(value, dict):
         return {
-            key: item if key in fixed or (key == "by" and str(item)[:2] == "20") else poison(item)
-            for key, item in value.items()
+            key: item if key in fixed or (key == "by" and str(item)[:2] == "20") else poison(item) for key, item in value.items()
         }
     if isinstance(value, list):
         return [poison(item) for item in value]
@@ -337,9 +331,7 @@ def test_long_observations_are_cut_and_say_so(tmp_path: Path) -> None:
         ({"generated": "yesterday"}, "$.generated"),
     ],
 )
-def test_bad_document_is_refused_with_key_and_remedy(
-    tmp_path: Path, change: dict[str, Any], key: str
-) -> None:
+def test_bad_document_is_refused_with_key_and_remedy(tmp_path: Path, change: dict[str, Any], key: str) -> None:
     """Nothing is written from a document that does not follow its schema."""
     good = make_results(CATALOGUE, [make_host("h")])
     with pytest.raises(InvalidInput) as refusal:

@@ -22,9 +22,7 @@ def results_of(verdict: str | None, **more: Any) -> dict[str, Any]:
     """Fabricate a run of one host in which rule one has the given verdict."""
     waived = {"verdict": verdict, "raw": "non_conforme", "waiver": make_waiver("one")}
     given = waived if verdict == "derogation" else verdict
-    return make_results(
-        CATALOGUE, [make_host("h")], lambda _, rule: given if rule.id == "one" else "conforme", **more
-    )
+    return make_results(CATALOGUE, [make_host("h")], lambda _, rule: given if rule.id == "one" else "conforme", **more)
 
 
 def saved(directory: Path, results: dict[str, Any], with_page: bool = True) -> Path:
@@ -56,9 +54,7 @@ def saved(directory: Path, results: dict[str, Any], with_page: bool = True) -> P
 def test_trend_of_a_change(before: str, after: str, trend: str) -> None:
     """A fault that is waived or no longer observed is no improvement."""
     old, new = (score(results_of(verdict), CATALOGUE) for verdict in (before, after))
-    assert [(c.rule, c.hosts, c.trend) for c in compare.changes(old, new, CATALOGUE)] == [
-        ("one", ("h",), trend)
-    ]
+    assert [(c.rule, c.hosts, c.trend) for c in compare.changes(old, new, CATALOGUE)] == [("one", ("h",), trend)]
 
 
 def test_page_shows_both_sides_and_links_both_reports(tmp_path: Path) -> None:
@@ -109,9 +105,7 @@ def test_command_does_not_call_left_out_rules_gaps(tmp_path: Path, monkeypatch: 
     """After a run of palier 1 only, palier 2 is unknown, not lacking; the count still says how much."""
     monkeypatch.setattr(report_cli, "load_catalogue", lambda: CATALOGUE)
     selection = {"palier": 1, "limit": None, "guides": [], "rules": [], "acting": None}
-    results = make_results(
-        CATALOGUE, [make_host("h")], lambda _, r: "conforme" if r.palier == 1 else None, selection=selection
-    )
+    results = make_results(CATALOGUE, [make_host("h")], lambda _, r: "conforme" if r.palier == 1 else None, selection=selection)
     answer = CliRunner().invoke(report_cli.app, ["gaps", str(saved(tmp_path / "r", results))])
     flat = " ".join(answer.output.split())
     assert "Titre de two" not in flat

@@ -45,9 +45,7 @@ def test_each_verdict_has_its_outcome(tmp_path: Path, verdict: str, outcome: str
 def test_waived_rule_is_skipped_with_its_verdict(tmp_path: Path) -> None:
     """A waiver is neither a pass nor a failure."""
     waived = {"verdict": "derogation", "raw": "non_conforme", "waiver": make_waiver("one", scope=["h"])}
-    root = suites(
-        tmp_path, make_results(CATALOGUE, [make_host("h")], lambda _, r: waived if r.id == "one" else None)
-    )
+    root = suites(tmp_path, make_results(CATALOGUE, [make_host("h")], lambda _, r: waived if r.id == "one" else None))
     skipped = root.find(".//testcase[@name='one']/skipped")
     assert skipped is not None and "Dérogation" in skipped.get("message", "")
 
@@ -62,9 +60,7 @@ def test_lost_host_gives_errors(tmp_path: Path) -> None:
 def test_rule_left_out_on_purpose_is_skipped(tmp_path: Path) -> None:
     """A run limited to palier 1 does not fail a pipeline for palier 2, and does not pass it either."""
     selection = {"palier": 1, "limit": None, "guides": [], "rules": [], "acting": None}
-    results = make_results(
-        CATALOGUE, [make_host("h")], lambda _, r: "conforme" if r.palier == 1 else None, selection=selection
-    )
+    results = make_results(CATALOGUE, [make_host("h")], lambda _, r: "conforme" if r.palier == 1 else None, selection=selection)
     root = suites(tmp_path, results)
     skipped = root.find(".//testcase[@name='two']/skipped")
     assert skipped is not None and "Hors de la sélection" in skipped.get("message", "")

@@ -17,9 +17,7 @@ CATALOGUE = make_catalogue([make_rule("one"), make_rule("two", palier=2), make_r
 
 def reached(decisions: dict[str, str], **more: object) -> int | None:
     """Score one host whose rules have the given verdicts; return the palier reached."""
-    results = make_results(
-        CATALOGUE, [make_host("h")], lambda _, rule: decisions.get(rule.id, "conforme"), **more
-    )
+    results = make_results(CATALOGUE, [make_host("h")], lambda _, rule: decisions.get(rule.id, "conforme"), **more)
     level = score(results, CATALOGUE).hosts["h"]
     assert level
     return level.reached
@@ -38,9 +36,7 @@ def reached(decisions: dict[str, str], **more: object) -> int | None:
         ({"one": "atteste"}, None),
     ],
 )
-def test_palier_is_the_highest_whose_rules_are_all_accepted(
-    decisions: dict[str, str], palier: int | None
-) -> None:
+def test_palier_is_the_highest_whose_rules_are_all_accepted(decisions: dict[str, str], palier: int | None) -> None:
     """A fault or a rule that was not verified stops the palier below it."""
     assert reached(decisions) == palier
 
@@ -88,9 +84,7 @@ def test_limited_run_proves_nothing_about_the_site() -> None:
 
 def test_rule_without_a_verdict_is_not_verified() -> None:
     """The rules a host carries come from the catalogue, so a verdict that is missing cannot hide."""
-    results = make_results(
-        CATALOGUE, [make_host("h")], lambda _, rule: None if rule.id == "two" else "conforme"
-    )
+    results = make_results(CATALOGUE, [make_host("h")], lambda _, rule: None if rule.id == "two" else "conforme")
     result = score(results, CATALOGUE)
     assert result.hosts["h"] == Level(1, 3)
     assert [(f.rule, f.verdict, f.cause) for f in result.gaps()] == [("two", "non_verifie", "not_run")]
@@ -176,9 +170,7 @@ def test_host_level_is_the_lowest_of_its_guides() -> None:
             make_rule("weak", "access_rights", 2),
         ]
     )
-    results = make_results(
-        catalogue, [make_host("h")], lambda _, r: "non_conforme" if r.id == "weak" else "conforme"
-    )
+    results = make_results(catalogue, [make_host("h")], lambda _, r: "non_conforme" if r.id == "weak" else "conforme")
     result = score(results, catalogue)
     assert result.cells["h", "backup"].level == Level(3, 3)
     assert result.hosts["h"] == result.cells["h", "access_rights"].level == Level(1, 1)
@@ -196,9 +188,7 @@ def test_host_that_carries_no_rule_has_no_level() -> None:
 def test_palier_that_demands_nothing_is_passed_but_proves_nothing() -> None:
     """A guide whose rules start at palier 2 does not hold its host at 0, nor show a palier unseen."""
     catalogue = make_catalogue([make_rule("low", "access_rights"), make_rule("high", "backup", 2)])
-    results = make_results(
-        catalogue, [make_host("h")], lambda _, r: "conforme" if r.id == "low" else "non_conforme"
-    )
+    results = make_results(catalogue, [make_host("h")], lambda _, r: "conforme" if r.id == "low" else "non_conforme")
     result = score(results, catalogue)
     assert result.hosts["h"] == Level(1, 1)
     assert result.cells["h", "backup"].level == Level(0, 1)
@@ -222,9 +212,7 @@ def test_gaps_stop_at_the_next_palier_with_observed_faults_first() -> None:
 def test_rule_unknown_to_this_catalogue_still_counts() -> None:
     """Results of another toolkit version are scored on what they say themselves."""
     newer = make_catalogue([*CATALOGUE.rules.values(), make_rule("newer")])
-    results = make_results(
-        newer, [make_host("h")], lambda _, r: "non_conforme" if r.id == "newer" else "conforme"
-    )
+    results = make_results(newer, [make_host("h")], lambda _, r: "non_conforme" if r.id == "newer" else "conforme")
     assert score(results, CATALOGUE).hosts["h"] == Level(0, 0)
 
 
@@ -267,9 +255,7 @@ def test_one_more_conforming_verdict_never_lowers_anything(seed: int) -> None:
     for key, cell in before.cells.items():
         if cell.level:
             improved = after.cells[key].level
-            assert (
-                improved and improved.proven >= cell.level.proven and improved.possible >= cell.level.possible
-            )
+            assert improved and improved.proven >= cell.level.proven and improved.possible >= cell.level.possible
     assert before.site and after.site and after.site.proven >= before.site.proven
     assert (after.tally.share or 0) >= (before.tally.share or 0)
     for identifier, requirement in before.requirements.items():

@@ -49,9 +49,7 @@ def test_automated_requirement_takes_its_worst_rule_over_all_hosts() -> None:
     catalogue = make_catalogue()
     results = make_results(
         catalogue,
-        decide=lambda host, rule: (
-            "non_conforme" if (host, rule.id) == ("ws1", "backup-daily") else "conforme"
-        ),
+        decide=lambda host, rule: "non_conforme" if (host, rule.id) == ("ws1", "backup-daily") else "conforme",
     )
     judgement = score(results, catalogue).requirements["7.4.1.1"]
     assert judgement.verdict == "non_conforme"

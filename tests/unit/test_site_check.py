@@ -42,10 +42,7 @@ def model(demo: Path) -> dict[str, Any]:
 def groups(demo: Path) -> dict[str, frozenset[str]]:
     """The groups of every demo host."""
     tree = yaml.safe_load((demo / "hosts.yml").read_text("utf-8"))["all"]
-    return {
-        host: frozenset(name for name, group in tree["children"].items() if host in group["hosts"])
-        for host in tree["hosts"]
-    }
+    return {host: frozenset(name for name, group in tree["children"].items() if host in group["hosts"]) for host in tree["hosts"]}
 
 
 Check = Callable[[Mapping[str, Any]], Review]
@@ -92,9 +89,7 @@ def test_demo_is_sound(model: dict[str, Any], check: Check) -> None:
     assert found.hosts == 8
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "file", "words"), BAD, ids=[f"{n}-{case[0][0]}" for n, case in enumerate(BAD)]
-)
+@pytest.mark.parametrize(("path", "value", "file", "words"), BAD, ids=[f"{n}-{case[0][0]}" for n, case in enumerate(BAD)])
 def test_bad_value_is_refused(
     model: dict[str, Any], check: Check, path: tuple[Any, ...], value: Any, file: str, words: str
 ) -> None:
@@ -108,11 +103,7 @@ def test_bad_value_is_refused(
     assert told[0].message and told[0].remedy
 
 
-NARROW = next(
-    rule.id
-    for rule in load_catalogue().rules.values()
-    if "gateways" not in rule.groups and "all" not in rule.groups
-)
+NARROW = next(rule.id for rule in load_catalogue().rules.values() if "gateways" not in rule.groups and "all" not in rule.groups)
 MIND: list[tuple[tuple[Any, ...], Any, str]] = [
     (
         ("site_replacements", 0),
@@ -135,9 +126,7 @@ MIND: list[tuple[tuple[Any, ...], Any, str]] = [
 
 
 @pytest.mark.parametrize(("path", "value", "words"), MIND, ids=[case[2] or "nothing" for case in MIND])
-def test_doubtful_value_is_a_warning(
-    model: dict[str, Any], check: Check, path: tuple[Any, ...], value: Any, words: str
-) -> None:
+def test_doubtful_value_is_a_warning(model: dict[str, Any], check: Check, path: tuple[Any, ...], value: Any, words: str) -> None:
     """What is odd but harmless is told and stops nothing; what is fine is not told."""
     found = check(changed(model, path, value))
     assert not found.problems, "\n".join(map(str, found.problems))
@@ -158,9 +147,7 @@ def test_all_problems_at_once(model: dict[str, Any], check: Check) -> None:
     ]
 
 
-def test_secret_is_never_shown(
-    groups: Mapping[str, frozenset[str]], model: dict[str, Any], demo: Path
-) -> None:
+def test_secret_is_never_shown(groups: Mapping[str, frozenset[str]], model: dict[str, Any], demo: Path) -> None:
     """A passphrase that is too short, or that two hosts share, is refused without being printed."""
     hosts = [
         Host(name, member, {**model, "ansible_user": "pgssi", "site_backup_passphrase": "hunter2"})
@@ -172,9 +159,7 @@ def test_secret_is_never_shown(
     assert "hunter2" not in "\n".join(map(str, problems))
 
 
-def test_key_written_twice(
-    model: dict[str, Any], groups: Mapping[str, frozenset[str]], demo: Path, tmp_path: Path
-) -> None:
+def test_key_written_twice(model: dict[str, Any], groups: Mapping[str, frozenset[str]], demo: Path, tmp_path: Path) -> None:
     """A key that stands twice in a file is refused, where YAML would drop the first in silence."""
     shutil.copytree(demo, tmp_path / "twice")
     file = tmp_path / "twice" / "group_vars" / "all" / "network.yml"

@@ -18,9 +18,7 @@ BIN = Path(sys.executable).parent
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the virtual environment from the clone."""
     return subprocess.run(
-        [sys.executable, "-m", *command]
-        if command[0] == "pgssi.cli"
-        else [str(BIN / command[0]), *command[1:]],
+        [sys.executable, "-m", *command] if command[0] == "pgssi.cli" else [str(BIN / command[0]), *command[1:]],
         cwd=ROOT,
         env={
             **os.environ,
@@ -137,7 +135,5 @@ def test_unreadable_vault(site: Path, tmp_path: Path, whole: bool) -> None:
     assert played.returncode == 2
     output = played.stdout + played.stderr
     assert "host_vars/dpi1.yml" in output and "ANSIBLE_VAULT_PASSWORD_FILE" in output, output
-    opened = run(
-        "pgssi.cli", "check", "-i", str(site), ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "password")
-    )
+    opened = run("pgssi.cli", "check", "-i", str(site), ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "password"))
     assert opened.returncode == 0, opened.stdout

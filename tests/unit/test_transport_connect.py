@@ -50,9 +50,7 @@ def test_sudo_without_a_password_to_give(tmp_path: Path) -> None:
 
 def test_not_root(tmp_path: Path) -> None:
     """A channel that is not root is refused: half of the facts would be missing."""
-    plain = fake_host.script(
-        tmp_path / "plain", '#!/bin/sh\nexec python3 -I -S -c "import os\nos.geteuid=lambda:1000\n$5"\n'
-    )
+    plain = fake_host.script(tmp_path / "plain", '#!/bin/sh\nexec python3 -I -S -c "import os\nos.geteuid=lambda:1000\n$5"\n')
     opened = Channel(["/bin/sh", "-c"], become=False, python=plain)
     with pytest.raises(Unreachable, match=r"sans être root \(uid 1000\)"):
         opened.run("true")
@@ -159,7 +157,5 @@ def test_login_as_somebody_else() -> None:
 )
 def test_unsupported_ways_in_are_told(variables: dict[str, str]) -> None:
     """A connection or become method that cannot serve is refused with its variable and its value."""
-    with pytest.raises(
-        InvalidInput, match=rf"{next(iter(variables))} \(h\) = '{next(iter(variables.values()))}'"
-    ):
+    with pytest.raises(InvalidInput, match=rf"{next(iter(variables))} \(h\) = '{next(iter(variables.values()))}'"):
         connection_from("h", variables, "hosts.yml")

@@ -93,9 +93,7 @@ def test_evidence_of_a_site(tmp_path: Path) -> None:
 
 def outside(folder: Path, ssh: str) -> Control:
     """Return the control of a host that is reached by this fake ssh."""
-    source = fake_host.inventory(
-        folder, {"h1": {}}, ansible_ssh_executable=fake_host.script(folder / "login", ssh)
-    )
+    source = fake_host.inventory(folder, {"h1": {}}, ansible_ssh_executable=fake_host.script(folder / "login", ssh))
     return Control(load_inventory([source]), "h1")
 
 
@@ -106,9 +104,7 @@ def test_refused_login_is_an_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["Connection refused", "kex_exchange_identification: Connection closed"])
-def test_host_that_cannot_be_asked_is_no_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
-) -> None:
+def test_host_that_cannot_be_asked_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     """A host that is away, or turns this address away, is not one that refuses the user."""
     monkeypatch.setattr(control, "PATIENCE", (0.01,))
     with pytest.raises(NotVerified, match="aucune connexion SSH"):

@@ -260,9 +260,7 @@ def test_messages_say_what_was_seen(ran: Ran) -> None:
     assert (verdict["observed"], verdict["message"]) == (["code 3"], "le code est 3")
     assert by_rule(ran[1], "h2")["demo-passes"]["observed"] == ["nom h2"]
     assert by_rule(ran[1], "h1")["demo-setup-fails"]["message"] == "préparation impossible : useradd absent"
-    assert (
-        by_rule(ran[1], "h1")["demo-cleanup-fails"]["message"] == "remise en état impossible : compte resté"
-    )
+    assert by_rule(ran[1], "h1")["demo-cleanup-fails"]["message"] == "remise en état impossible : compte resté"
     assert "0.3 s" in by_rule(ran[1], "h1")["demo-hangs"]["message"]
 
 
@@ -365,9 +363,7 @@ def test_interruption_cleans_up(tmp_path: Path, hosts: str) -> None:
 
 def test_all_in_target_conform(tmp_path: Path) -> None:
     """Exit 0 when what was asked for conforms; --palier sets the target and bounds the rules."""
-    code, results, said = Site(tmp_path).verify(
-        "-l", "h1,h2", "-r", "demo-passes", "-r", "demo-later", "--palier", "1"
-    )
+    code, results, said = Site(tmp_path).verify("-l", "h1,h2", "-r", "demo-passes", "-r", "demo-later", "--palier", "1")
     assert code == 0, said
     assert {v["rule"] for v in results["verdicts"]} == {"demo-passes"}
     assert {host["palier"] for host in results["hosts"]} == {1}

@@ -147,11 +147,7 @@ def _built(path: Path, raw: Mapping[str, Any], build: Callable[[Mapping[str, Any
     except KeyError as error:
         key = str(error.args[0])
         raise InvalidInput(
-            [
-                Problem(
-                    str(path), f"{raw.get('id', '?')}.{key}", None, "is missing", "Run: pgssi catalogue check"
-                )
-            ]
+            [Problem(str(path), f"{raw.get('id', '?')}.{key}", None, "is missing", "Run: pgssi catalogue check")]
         ) from error
 
 

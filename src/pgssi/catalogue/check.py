@@ -39,9 +39,7 @@ def _read(path: Path, found: list[Problem]) -> Any:
     try:
         return yaml.safe_load(path.read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        found.append(
-            Problem(str(path), "", None, f"cannot be read: {error}", "Correct the YAML of this file.")
-        )
+        found.append(Problem(str(path), "", None, f"cannot be read: {error}", "Correct the YAML of this file."))
         return None
 
 

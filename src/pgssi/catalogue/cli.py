@@ -29,14 +29,10 @@ def list_(
     palier: Annotated[int | None, typer.Option(min=1, max=3, help="Exactement ce palier.")] = None,
     class_: Annotated[str | None, typer.Option("--class", help="Classe des exigences.")] = None,
     theme: Annotated[str | None, typer.Option(help="Thème des exigences.")] = None,
-    requirement: Annotated[
-        str | None, typer.Option(help="Exigence ou début d'exigence, par exemple 7.4.")
-    ] = None,
+    requirement: Annotated[str | None, typer.Option(help="Exigence ou début d'exigence, par exemple 7.4.")] = None,
     kind: Annotated[str | None, typer.Option(help="host ou evidence.")] = None,
     search: Annotated[str | None, typer.Option(help="Mots cherchés, accents indifférents.")] = None,
-    requirements: Annotated[
-        bool, typer.Option("--requirements/--rules", help="Exigences ou règles.")
-    ] = False,
+    requirements: Annotated[bool, typer.Option("--requirements/--rules", help="Exigences ou règles.")] = False,
     as_json: Json = False,
     lang: Lang = "fr",
 ) -> None:

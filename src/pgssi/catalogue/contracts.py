@@ -54,11 +54,7 @@ def not_broken(catalogue: Catalogue, root: Path = ROOT) -> list[str]:
     """Return the host rules without a break, or with two on one host, and the breaks without a host or a script."""
     found = breaks(root)
     broken, twice = {b.rule for b in found}, Counter((b.rule, b.host) for b in found)
-    wrong = [
-        f"{rule.id}: no break in tests/breaks/{rule.guide}.yml"
-        for rule in _host_rules(catalogue)
-        if rule.id not in broken
-    ]
+    wrong = [f"{rule.id}: no break in tests/breaks/{rule.guide}.yml" for rule in _host_rules(catalogue) if rule.id not in broken]
     wrong += [f"{rule}: {count} breaks on {host}" for (rule, host), count in twice.items() if count > 1]
     empty = [f"{b.file}: {b.rule}: host or shell is empty" for b in found if not b.host or not b.shell]
     return wrong + empty

@@ -58,10 +58,7 @@ def _coverage(catalogue: Catalogue, lang: str) -> Iterator[str]:
 
 def _row(label: str, items: list[Requirement], catalogue: Catalogue) -> str:
     numbers = cover(items, catalogue)
-    return (
-        f"| {label} | {numbers.rule} | {numbers.evidence} | {numbers.attested} "
-        f"| {numbers.nothing} | {numbers.total} |"
-    )
+    return f"| {label} | {numbers.rule} | {numbers.evidence} | {numbers.attested} | {numbers.nothing} | {numbers.total} |"
 
 
 def _rule(rule: Rule, lang: str) -> Iterator[str]:

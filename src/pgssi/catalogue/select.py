@@ -99,6 +99,5 @@ def one_of(option: str, value: str | None, known: Collection[str], lang: str) ->
     """Raise PgssiError when the value of an option is none of those known."""
     if value is not None and value not in known:
         raise PgssiError(
-            say("unknown_value", lang, option=option, value=value)
-            + say("known_values", lang, ids=", ".join(sorted(known)))
+            say("unknown_value", lang, option=option, value=value) + say("known_values", lang, ids=", ".join(sorted(known)))
         )

@@ -27,9 +27,7 @@ def rules_table(rules: Sequence[Rule], lang: str) -> RenderableType:
     return Group(table, Text(f"\n{counted(len(rules), 'rule', lang)}", "dim"))
 
 
-def requirements_table(
-    requirements: Sequence[Requirement], catalogue: Catalogue, lang: str
-) -> RenderableType:
+def requirements_table(requirements: Sequence[Requirement], catalogue: Catalogue, lang: str) -> RenderableType:
     """Return the requirements, one line each: palier, id, class, number of rules, title."""
     table = _table(say("palier", lang)[:1], say("article", lang), say("class", lang), "#", say("title", lang))
     for item in requirements:
@@ -65,10 +63,7 @@ def requirement_page(item: Requirement, catalogue: Catalogue, lang: str) -> Rend
         _add(grid, say("observable", lang), item.observable)
     if item.reason:
         _add(grid, say("reason", lang), item.reason)
-    rules = [
-        f"[bold]{r.id}[/bold]  (palier {r.palier})\n{escape(r.title[lang])}"
-        for r in catalogue.rules_for(item.id)
-    ]
+    rules = [f"[bold]{r.id}[/bold]  (palier {r.palier})\n{escape(r.title[lang])}" for r in catalogue.rules_for(item.id)]
     _add(grid, say("rules_covering", lang), *(rules or [_none(lang)]))
     answers = [f"{say('by_evidence', lang)} {kind}" for kind in item.evidence]
     if item.class_ != "automated":
@@ -108,9 +103,7 @@ def _counts(numbers: Cover) -> list[str]:
 
 
 def _sources(rule: Rule, catalogue: Catalogue, lang: str) -> list[str]:
-    lines = [
-        f"PSSI {i}  [dim]{escape(catalogue.requirements[i].title[lang])}[/dim]" for i in rule.requirements
-    ]
+    lines = [f"PSSI {i}  [dim]{escape(catalogue.requirements[i].title[lang])}[/dim]" for i in rule.requirements]
     refs = references(rule.refs, lang)
     return lines + ([" · ".join(refs)] if refs else [])
 

@@ -102,11 +102,7 @@ def head_fault(head: Any) -> str:
     names = {"count": int, "last": str, "by": str, "key": str, "signed": str, "signature": str}
     if not isinstance(seal, dict) or set(seal) != set(names):
         return "wrong fields of its signature"
-    return (
-        ""
-        if all(type(seal[name]) is kind for name, kind in names.items())
-        else "wrong values of its signature"
-    )
+    return "" if all(type(seal[name]) is kind for name, kind in names.items()) else "wrong values of its signature"
 
 
 def chain_findings(lines: Sequence[Line], tail: bytes) -> Iterator[Finding]:
@@ -148,11 +144,7 @@ def head_findings(directory: Path, lines: Sequence[Line]) -> Iterator[Finding]:
     """Yield what is wrong between the head and the journal, its signature apart."""
     head, problem = read_head(directory)
     if head is None:
-        yield (
-            Finding("head_missing", HEAD)
-            if problem == "missing"
-            else Finding("head_bad", HEAD, {"detail": problem})
-        )
+        yield (Finding("head_missing", HEAD) if problem == "missing" else Finding("head_bad", HEAD, {"detail": problem}))
         return
     counts = {"count": head["count"], "lines": len(lines)}
     if head["count"] > len(lines):

@@ -16,18 +16,15 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Signature impossible avec {key} : {detail}. Vérifiez le chemin, ou chargez la clé par ssh-add"
         " et donnez"
         " sa partie publique.",
-        "Cannot sign with {key}: {detail}. Check the path, or load the key with ssh-add and give its"
-        " public half.",
+        "Cannot sign with {key}: {detail}. Check the path, or load the key with ssh-add and give its public half.",
     ),
     "unknown_signer": (
         "La clé {key} n'appartient à aucun signataire du site. Déclarez-la dans site_people, site_contacts ou"
         " site_evidence_signers.",
-        "Key {key} belongs to no signer of the site. Declare it in site_people, site_contacts or"
-        " site_evidence_signers.",
+        "Key {key} belongs to no signer of the site. Declare it in site_people, site_contacts or site_evidence_signers.",
     ),
     "locked": (
-        "Le journal {dir} est tenu par un autre processus depuis cinq minutes. Terminez-le, puis"
-        " recommencez.",
+        "Le journal {dir} est tenu par un autre processus depuis cinq minutes. Terminez-le, puis recommencez.",
         "The journal {dir} has been held by another process for five minutes. End it, then try again.",
     ),
     "no_access": (
@@ -35,8 +32,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The journal {dir} cannot be used: {detail}. Check its permissions and the disk space.",
     ),
     "secret_file": (
-        "La pièce jointe {path} contient un secret (clé privée, empreinte de mot de passe ou coffre)."
-        " Retirez-le.",
+        "La pièce jointe {path} contient un secret (clé privée, empreinte de mot de passe ou coffre). Retirez-le.",
         "Attachment {path} holds a secret (private key, password hash or vault). Remove it.",
     ),
     "secret_key": (
@@ -74,8 +70,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "No record '{ref}'. 'pgssi evidence list' gives the ids.",
     ),
     "bad_anchor": (
-        "Ancre illisible : {anchor}. Donnez un fichier écrit par « pgssi evidence anchor », ou"
-        " NOMBRE:SHA256.",
+        "Ancre illisible : {anchor}. Donnez un fichier écrit par « pgssi evidence anchor », ou NOMBRE:SHA256.",
         "Unreadable anchor: {anchor}. Give a file written by 'pgssi evidence anchor', or COUNT:SHA256.",
     ),
     "no_directory": (

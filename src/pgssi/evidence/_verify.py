@@ -123,9 +123,7 @@ def verify_journal(
         signed=signed,
         automation=automation,
     )
-    unsigned = [
-        Finding("unsigned_record", line.place) for name, line in records.items() if not result.approved(name)
-    ]
+    unsigned = [Finding("unsigned_record", line.place) for name, line in records.items() if not result.approved(name)]
     unsigned += _uncovered(directory, lines)
     (findings if strict else notes).extend(unsigned)
     place = {line.place: line.number for line in lines}
@@ -140,9 +138,7 @@ def _presence(directory: Path, lines: Sequence[Line]) -> Iterator[Finding]:
         yield Finding("interrupted", PENDING)
 
 
-def _check(
-    value: Mapping[str, Any], place: str, signers: Sequence[Signer] | None
-) -> tuple[Finding | None, str]:
+def _check(value: Mapping[str, Any], place: str, signers: Sequence[Signer] | None) -> tuple[Finding | None, str]:
     """Judge one signed statement; return (finding, "") or (None, principal)."""
     by, key, blob = str(value.get("by")), str(value.get("key")), str(value.get("signature"))
     try:
@@ -203,9 +199,7 @@ def _seal(
     head, _ = read_head(directory)
     if head is None:
         return
-    last_signature = max(
-        (line.number for line, value in values if value.get("entry") == "signature"), default=0
-    )
+    last_signature = max((line.number for line, value in values if value.get("entry") == "signature"), default=0)
     seal = head["signed"]
     if seal is None:
         if last_signature:

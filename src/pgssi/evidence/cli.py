@@ -21,22 +21,16 @@ from pgssi.evidence.journal import Journal, Record
 from pgssi.evidence.page import page
 from pgssi.inventory import load_inventory
 
-app = typer.Typer(
-    help="Liste, montre, vérifie, signe et imprime les preuves d'un site.", no_args_is_help=True
-)
+app = typer.Typer(help="Liste, montre, vérifie, signe et imprime les preuves d'un site.", no_args_is_help=True)
 
 Inventory = Annotated[list[str] | None, typer.Option("-i", "--inventory", help="Inventaire Ansible du site.")]
-Directory = Annotated[
-    Path | None, typer.Option("--dir", help="Dossier du journal (sinon site_evidence_dir).")
-]
+Directory = Annotated[Path | None, typer.Option("--dir", help="Dossier du journal (sinon site_evidence_dir).")]
 Lang = Annotated[str, typer.Option("--lang", envvar="PGSSI_LANG", help="Langue : fr ou en.")]
 Json = Annotated[bool, typer.Option("--json", help="Sortie JSON.")]
 Reference = Annotated[str, typer.Argument(metavar="ID", help="Identifiant, ou numéro de ligne.")]
 
 
-def _open(
-    inventory: list[str] | None, directory: Path | None, lang: str
-) -> tuple[Journal, Mapping[str, Any]]:
+def _open(inventory: list[str] | None, directory: Path | None, lang: str) -> tuple[Journal, Mapping[str, Any]]:
     if lang not in ("fr", "en"):
         raise PgssiError(f"--lang {lang} : fr ou en / fr or en.")
     language.set(lang)
@@ -62,20 +56,14 @@ def _evidence_of(site: Mapping[str, Any]) -> dict[str, Any]:
 def _state(record: Record, verification: Verification, lang: str) -> Text:
     approved = verification.approved(record.id)
     if not verification.ok:
-        return Text(
-            words.say(("non prouvé : journal altéré", "not proven: journal damaged"), lang), style="red"
-        )
+        return Text(words.say(("non prouvé : journal altéré", "not proven: journal damaged"), lang), style="red")
     if approved:
         return Text(words.say(("signé par ", "signed by "), lang) + ", ".join(approved), style="green")
     return Text(words.say(("à signer", "to be signed"), lang), style="yellow")
 
 
 def _hosts(names: tuple[str, ...], lang: str) -> Text:
-    shown = (
-        ", ".join(names)
-        if len(names) < 3
-        else words.say((f"{len(names)} hôtes", f"{len(names)} hosts"), lang)
-    )
+    shown = ", ".join(names) if len(names) < 3 else words.say((f"{len(names)} hôtes", f"{len(names)} hosts"), lang)
     return Text(shown)
 
 
@@ -121,9 +109,7 @@ _COLUMNS = (
 
 
 @app.command()
-def show(
-    reference: Reference, inventory: Inventory = None, directory: Directory = None, lang: Lang = "fr"
-) -> None:
+def show(reference: Reference, inventory: Inventory = None, directory: Directory = None, lang: Lang = "fr") -> None:
     """Montre une preuve en entier, en JSON, puis l'état de ses signatures."""
     journal, _ = _open(inventory, directory, lang)
     record, verification = journal.get(reference, damaged=True), journal.verify()
@@ -137,12 +123,8 @@ def show(
 def verify(
     inventory: Inventory = None,
     directory: Directory = None,
-    anchor: Annotated[
-        str | None, typer.Option(help="Ancre gardée ailleurs : fichier, ou NOMBRE:SHA256.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Une preuve à signer est aussi un défaut.")
-    ] = False,
+    anchor: Annotated[str | None, typer.Option(help="Ancre gardée ailleurs : fichier, ou NOMBRE:SHA256.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Une preuve à signer est aussi un défaut.")] = False,
     as_json: Json = False,
     lang: Lang = "fr",
 ) -> None:
@@ -164,12 +146,8 @@ def _as_json(verification: Verification, lang: str) -> dict[str, Any]:
         "signatures": verification.signatures,
         "files": verification.files,
         "signed": {record: list(by) for record, by in verification.signed.items()},
-        "findings": [
-            {"code": f.code, "place": f.place, "message": f.sentence(lang)} for f in verification.findings
-        ],
-        "notes": [
-            {"code": f.code, "place": f.place, "message": f.sentence(lang)} for f in verification.notes
-        ],
+        "findings": [{"code": f.code, "place": f.place, "message": f.sentence(lang)} for f in verification.findings],
+        "notes": [{"code": f.code, "place": f.place, "message": f.sentence(lang)} for f in verification.notes],
     }
 
 
@@ -180,9 +158,7 @@ def _report(verification: Verification, lang: str) -> None:
     for note in verification.notes:
         console.print(Text(f"· {note.place} : {note.sentence(lang)}", style="yellow"))
     counts = (verification.records, verification.signatures, verification.files)
-    seen = words.say(
-        ("{} preuves, {} signatures, {} pièces jointes", "{} records, {} signatures, {} attachments"), lang
-    )
+    seen = words.say(("{} preuves, {} signatures, {} pièces jointes", "{} records, {} signatures, {} attachments"), lang)
     if verification.ok:
         verdict = Text(words.say(("Journal intègre : ", "Journal intact: "), lang), style="bold green")
     else:
@@ -194,9 +170,7 @@ def _report(verification: Verification, lang: str) -> None:
 @app.command()
 def sign(
     reference: Reference,
-    key: Annotated[
-        Path, typer.Option("--key", help="Clé SSH privée, ou publique si ssh-agent tient la privée.")
-    ],
+    key: Annotated[Path, typer.Option("--key", help="Clé SSH privée, ou publique si ssh-agent tient la privée.")],
     inventory: Inventory = None,
     directory: Directory = None,
     lang: Lang = "fr",
@@ -239,9 +213,7 @@ def html(
 def anchor(
     inventory: Inventory = None,
     directory: Directory = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Fichier à écrire, hors du serveur.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Fichier à écrire, hors du serveur.")] = None,
     lang: Lang = "fr",
 ) -> None:
     """Donne l'ancre du journal, à garder ailleurs (autre serveur, papier) pour « verify --anchor »."""

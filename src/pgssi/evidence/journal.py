@@ -85,18 +85,14 @@ class Journal:
     interactive: whether ssh-keygen may ask for a passphrase.
     """
 
-    def __init__(
-        self, directory: Path | str, signers: Sequence[Signer] | None = None, *, interactive: bool = False
-    ) -> None:
+    def __init__(self, directory: Path | str, signers: Sequence[Signer] | None = None, *, interactive: bool = False) -> None:
         """Name the journal; nothing is read or written yet."""
         self.directory = Path(directory)
         self.signers = None if signers is None else tuple(signers)
         self.interactive = interactive
 
     @classmethod
-    def of_site(
-        cls, site: Mapping[str, Any], inventory_dir: Path | str, *, interactive: bool = False
-    ) -> Journal:
+    def of_site(cls, site: Mapping[str, Any], inventory_dir: Path | str, *, interactive: bool = False) -> Journal:
         """Open the journal of a site: ``site_evidence_dir``, relative to the directory of the inventory."""
         if not site.get("site_evidence_dir"):
             raise PgssiError(text("no_directory"))
@@ -206,9 +202,7 @@ class Journal:
                 self._sound_lines()
                 return None
             self._refuse_damage(lines, b"")
-            _storage.write_whole(
-                self.directory / _storage.JOURNAL, b"".join(line.raw + b"\n" for line in lines)
-            )
+            _storage.write_whole(self.directory / _storage.JOURNAL, b"".join(line.raw + b"\n" for line in lines))
         return self.append(
             kind="journal_repair",
             what="Ligne incomplète mise de côté",
@@ -224,9 +218,7 @@ class Journal:
 
     # How a line comes to be
 
-    def _commit(
-        self, build: Callable[[list[Line]], list[bytes]], key: Path | str | None, reference: str = ""
-    ) -> Record:
+    def _commit(self, build: Callable[[list[Line]], list[bytes]], key: Path | str | None, reference: str = "") -> Record:
         if key:
             self._identity(Path(key))  # before anything exists on disk
         with self._lock(exclusive=True):
@@ -236,9 +228,7 @@ class Journal:
             head, _ = read_head(self.directory)
             count, last = len(lines) + len(new), sha256(new[-1])
             signed = self._seal(count, last, key) if key else (head or {}).get("signed")
-            _storage.commit(
-                self.directory, new, {"schema": HEAD_SCHEMA, "count": count, "last": last, "signed": signed}
-            )
+            _storage.commit(self.directory, new, {"schema": HEAD_SCHEMA, "count": count, "last": last, "signed": signed})
             whole, _ = read_lines(self.directory)
         return _find_record(whole, reference or str(len(lines) + 1))
 
@@ -289,9 +279,7 @@ class Journal:
         """Return whose key it is (None without a site model) and its fingerprint; refuse nobody's."""
         identity = fingerprint(_signing.public_half(key, interactive=self.interactive))
         owner = next((s for s in self.signers or () if s.fingerprint == identity), None)
-        if self.signers is not None and (
-            owner is None or not owner.counts_on(date.fromisoformat(now()[:10]))
-        ):
+        if self.signers is not None and (owner is None or not owner.counts_on(date.fromisoformat(now()[:10]))):
             raise SigningError(text("unknown_signer", key=identity))
         return owner, identity
 
@@ -384,6 +372,4 @@ def _read(item: Attachment) -> tuple[str, bytes]:
     try:
         return Path(item).name, Path(item).read_bytes()
     except OSError as error:
-        raise PgssiError(
-            text("unreadable_file", path=str(item), detail=error.strerror or str(error))
-        ) from error
+        raise PgssiError(text("unreadable_file", path=str(item), detail=error.strerror or str(error))) from error

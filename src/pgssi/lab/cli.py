@@ -16,14 +16,10 @@ from pgssi.lab.demo import Demo, show
 from pgssi.lab.lifecycle import DIRECTORY, Lab
 from pgssi.paths import ROOT
 
-app = typer.Typer(
-    help="Le laboratoire : un petit hôpital de vrais hôtes Debian, en conteneurs.", no_args_is_help=True
-)
+app = typer.Typer(help="Le laboratoire : un petit hôpital de vrais hôtes Debian, en conteneurs.", no_args_is_help=True)
 console = Console(highlight=False)
 
-Inventories = Annotated[
-    list[str] | None, typer.Option("--inventory", "-i", help="Inventaire du laboratoire (inventories/demo).")
-]
+Inventories = Annotated[list[str] | None, typer.Option("--inventory", "-i", help="Inventaire du laboratoire (inventories/demo).")]
 Directory = Annotated[Path, typer.Option(help="Où sont les clés du laboratoire.")]
 Hosts = Annotated[list[str] | None, typer.Argument(help="Hôtes (tous par défaut).")]
 

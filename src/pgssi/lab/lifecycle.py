@@ -20,10 +20,7 @@ from pgssi.paths import ROOT
 
 DIRECTORY = ROOT / ".lab"
 BOOT_SECONDS = 90
-CROWDED = (
-    "Avec beaucoup de conteneurs, le noyau peut manquer d'instances inotify : "
-    "sysctl fs.inotify.max_user_instances=512."
-)
+CROWDED = "Avec beaucoup de conteneurs, le noyau peut manquer d'instances inotify : sysctl fs.inotify.max_user_instances=512."
 FINGERPRINT = ROOT / "lab" / "fingerprint.sh"
 
 
@@ -109,9 +106,7 @@ class Lab:
             known = ", ".join(self.hosts)
             raise PgssiError(f"Hôte inconnu du laboratoire : {', '.join(unknown)}. Connus : {known}.")
         return [
-            host
-            for host in self.model.hosts.values()
-            if not names or host.name in names or (gateway and host.gateway is None)
+            host for host in self.model.hosts.values() if not names or host.name in names or (gateway and host.gateway is None)
         ]
 
     @contextmanager

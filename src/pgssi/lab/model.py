@@ -112,8 +112,7 @@ def lab_model(inventory: Inventory) -> LabModel:
 
 def _zones(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Zone]:
     return {
-        name: Zone(name, ipaddress.IPv4Network(zone["cidr4"]), ipaddress.IPv6Network(zone["cidr6"]))
-        for name, zone in raw.items()
+        name: Zone(name, ipaddress.IPv4Network(zone["cidr4"]), ipaddress.IPv6Network(zone["cidr6"])) for name, zone in raw.items()
     }
 
 

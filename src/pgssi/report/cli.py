@@ -27,9 +27,7 @@ STYLES = {"non_conforme": "red", "non_verifie": "magenta"}
 @app.command()
 def html(
     results: Results,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Répertoire ; par défaut celui des résultats.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Répertoire ; par défaut celui des résultats.")] = None,
 ) -> None:
     """Écrit report.html et junit.xml."""
     typer.echo(str(write(read_document(results), output or results.parent, source=str(results))))
@@ -52,9 +50,7 @@ def gaps(results: Results) -> None:
     judged = score(document, catalogue)
     console = Console(highlight=False)
     if document["catalogue"]["digest"] != catalogue.digest:
-        console.print(
-            "Ces résultats viennent d'un autre catalogue que celui de cette version.", style="yellow"
-        )
+        console.print("Ces résultats viennent d'un autre catalogue que celui de cette version.", style="yellow")
     for host, guides in gaps_by_host(judged):
         if not guides:
             console.print(_plain(f"{host} : {CAUSES['unreachable'][0].lower()}"), style="bold magenta")

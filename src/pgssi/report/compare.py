@@ -69,10 +69,7 @@ def write_comparison(before: Path, after: Path, page: Path, catalogue: Catalogue
     The report.html beside each of them is linked when it is there. Raises InvalidInput for a bad document.
     """
     known = catalogue or load_catalogue()
-    sides = [
-        _side(name, path, page, known)
-        for name, path in ((("Avant", "Before"), before), (("Après", "After"), after))
-    ]
+    sides = [_side(name, path, page, known) for name, path in ((("Avant", "Before"), before), (("Après", "After"), after))]
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render("compare.html.j2", _values(sides[0], sides[1], known)), "utf-8")
     return page
@@ -83,9 +80,7 @@ def _side(name: Pair, path: Path, page: Path, catalogue: Catalogue) -> Side:
     judged = score(results, catalogue)
     report = path.parent / "report.html"
     link = Path(os.path.relpath(report, page.parent)).as_posix() if report.is_file() else ""
-    return Side(
-        name, results, judged, captions(results, judged), tuple(cautions(results, judged, catalogue)), link
-    )
+    return Side(name, results, judged, captions(results, judged), tuple(cautions(results, judged, catalogue)), link)
 
 
 def _values(before: Side, after: Side, catalogue: Catalogue) -> dict[str, Any]:
@@ -104,15 +99,9 @@ def _values(before: Side, after: Side, catalogue: Catalogue) -> dict[str, Any]:
         "guide_names": {guide: subject(guide) for guide in guides},
         "hosts": hosts,
         "whole": {host: _step(old.hosts, new.hosts, host) for host in hosts},
-        "steps": {
-            (host, guide): _step(_levels(old, guide), _levels(new, guide), host)
-            for host in hosts
-            for guide in guides
-        },
+        "steps": {(host, guide): _step(_levels(old, guide), _levels(new, guide), host) for host in hosts for guide in guides},
         "changes": by_guide,
-        "trends": {
-            trend: sum(len(c.hosts) for c in changed if c.trend == trend) for trend in ("up", "down", "side")
-        },
+        "trends": {trend: sum(len(c.hosts) for c in changed if c.trend == trend) for trend in ("up", "down", "side")},
         "total": len({(f.host, f.rule) for f in (*old.findings, *new.findings)}),
         "targets": {**old.targets, **new.targets},
     }

@@ -30,9 +30,7 @@ def read_document(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
-        problem = Problem(
-            str(path), "", "", f"cannot be read: {error.strerror}", "Give the path of a results.json."
-        )
+        problem = Problem(str(path), "", "", f"cannot be read: {error.strerror}", "Give the path of a results.json.")
     except ValueError as error:
         problem = Problem(str(path), "", "", f"is not JSON: {error}", REMEDY + ".")
     raise InvalidInput([problem])
@@ -75,6 +73,4 @@ def _references(document: Mapping[str, Any], name: str) -> Iterator[Problem]:
         hosts.add(host["name"])
     for position, verdict in enumerate(document["verdicts"]):
         if verdict["host"] not in hosts:
-            yield Problem(
-                name, f"$.verdicts[{position}].host", verdict["host"], "is not listed in hosts", REMEDY + "."
-            )
+            yield Problem(name, f"$.verdicts[{position}].host", verdict["host"], "is not listed in hosts", REMEDY + ".")

@@ -29,26 +29,14 @@ def stairs(level: Level | None, target: int, captions: Mapping[int, Markup]) -> 
         top = 150 - height
         state = "proven" if palier <= proven else "open" if palier <= possible else "refuted"
         parts.append(
-            Markup('<rect class="step {}" x="{}" y="{}" width="144" height="{}" rx="3"/>').format(
-                state, x + 3, top, height
-            )
+            Markup('<rect class="step {}" x="{}" y="{}" width="144" height="{}" rx="3"/>').format(state, x + 3, top, height)
         )
         mark = {"proven": "i-conforme", "open": "i-non_verifie", "refuted": "i-non_conforme"}[state]
         parts.append(
-            Markup('<use class="mark {}" href="#{}" x="{}" y="{}" width="22" height="22"/>').format(
-                state, mark, x + 14, top + 9
-            )
+            Markup('<use class="mark {}" href="#{}" x="{}" y="{}" width="22" height="22"/>').format(state, mark, x + 14, top + 9)
         )
-        parts.append(
-            Markup('<text class="name {}" x="{}" y="{}">Palier {}</text>').format(
-                state, x + 43, top + 26, palier
-            )
-        )
-        parts.append(
-            Markup('<text class="caption" x="{}" y="172">{}</text>').format(
-                x + 6, captions.get(palier, Markup(""))
-            )
-        )
+        parts.append(Markup('<text class="name {}" x="{}" y="{}">Palier {}</text>').format(state, x + 43, top + 26, palier))
+        parts.append(Markup('<text class="caption" x="{}" y="172">{}</text>').format(x + 6, captions.get(palier, Markup(""))))
         if palier == target:
             parts.append(
                 Markup(
@@ -76,9 +64,9 @@ def radar(guides: Mapping[str, GuideScore], names: Mapping[str, Pair]) -> Markup
         parts.append(Markup('<circle class="ring" r="{:.1f}"/>').format(radius))
         parts.append(Markup('<text class="ringname" y="{:.1f}">P{}</text>').format(-radius + 11, palier))
     side, top = RADIUS + 128, RADIUS + (8 if count <= 2 else 62)
-    return Markup(
-        '<svg class="radar" viewBox="{:.0f} {:.0f} {:.0f} {:.0f}" aria-hidden="true">{}</svg>'
-    ).format(-side, -top, 2 * side, 2 * top, Markup("").join(parts))
+    return Markup('<svg class="radar" viewBox="{:.0f} {:.0f} {:.0f} {:.0f}" aria-hidden="true">{}</svg>').format(
+        -side, -top, 2 * side, 2 * top, Markup("").join(parts)
+    )
 
 
 def _ring(tally: Tally, palier: int, start: float, end: float) -> Iterator[Markup]:
@@ -90,9 +78,7 @@ def _ring(tally: Tally, palier: int, start: float, end: float) -> Iterator[Marku
     for verdict in BANDS:
         outer = inner + width * tally[verdict] / tally.applicable
         if tally[verdict]:
-            yield Markup('<path class="band b-{}" d="{}"/>').format(
-                verdict, _sector(inner, outer, start, end)
-            )
+            yield Markup('<path class="band b-{}" d="{}"/>').format(verdict, _sector(inner, outer, start, end))
         inner = outer
 
 

@@ -54,9 +54,7 @@ def _testcase(suite: ElementTree.Element, finding: Finding) -> str:
         time=f"{seconds:.3f}",
     )
     label = VERDICT_NAMES[finding.verdict][0]
-    reason = ". ".join(
-        part for part in (label, CAUSES[finding.cause][0] if finding.cause else "", finding.message) if part
-    )
+    reason = ". ".join(part for part in (label, CAUSES[finding.cause][0] if finding.cause else "", finding.message) if part)
     kind, counter = {
         "conforme": ("", ""),
         "non_conforme": ("failure", "failures"),

@@ -90,11 +90,7 @@ def _moment(value: str) -> Markup:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return words.both(value, value)
-    zone = (
-        " UTC"
-        if moment.utcoffset() is not None and not moment.utcoffset()
-        else moment.strftime(" %z").rstrip()
-    )
+    zone = " UTC" if moment.utcoffset() is not None and not moment.utcoffset() else moment.strftime(" %z").rstrip()
     hour = moment.strftime("%H:%M") + zone
     return words.both("{day}, {hour}", "{day}, {hour}", day=words.long_date(moment.date()), hour=hour)
 

@@ -35,9 +35,7 @@ def site_values(results: Mapping[str, Any], score: Score, catalogue: Catalogue) 
         "gaps": view.gaps_by_host(score),
         "waivers": view.waivers(score),
         "unverified": view.unverified(score),
-        "themes": [
-            (theme, Tally.of(s.verdict for s in scores), scores) for theme, scores in view.themes(score)
-        ],
+        "themes": [(theme, Tally.of(s.verdict for s in scores), scores) for theme, scores in view.themes(score)],
         "requirement_tally": Tally.of(s.verdict for s in score.requirements.values()),
         "covered": len(covered & set(score.requirements)),
         "attestations": list(view.attestation_rows(results, score)),

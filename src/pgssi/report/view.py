@@ -149,9 +149,7 @@ def gaps_by_host(score: Score) -> list[tuple[str, list[tuple[str, tuple[Finding,
     lost = {finding.host for finding in score.findings if finding.cause == "unreachable"}
     found = []
     for host, cells in groupby(score.cells.items(), key=lambda item: item[0][0]):
-        guides = [
-            (guide, tuple(g for g in cell.gaps if g.cause != "not_selected")) for (_, guide), cell in cells
-        ]
+        guides = [(guide, tuple(g for g in cell.gaps if g.cause != "not_selected")) for (_, guide), cell in cells]
         shown = [] if host in lost else [(guide, gaps) for guide, gaps in guides if gaps]
         if shown or host in lost:
             found.append((host, shown))

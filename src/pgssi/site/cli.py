@@ -38,9 +38,7 @@ _WORDS = {
 
 
 def check(
-    inventory: Annotated[
-        list[Path], typer.Option("--inventory", "-i", help="Inventaire Ansible : fichier ou dossier.")
-    ],
+    inventory: Annotated[list[Path], typer.Option("--inventory", "-i", help="Inventaire Ansible : fichier ou dossier.")],
     extra_vars: Annotated[
         list[str] | None,
         typer.Option("--extra-vars", "-e", help="Variable pour cette fois, comme ansible-playbook."),
@@ -62,6 +60,4 @@ def check(
 def _line(problem: Problem, word: str, style: str) -> str:
     value = "" if problem.value == "" else f" = {problem.value!r}"
     where = f"{problem.file}: {problem.key}{value}"
-    return (
-        f"[{style}]{word}[/{style}]  {escape(where)}\n    {escape(problem.message)}. {escape(problem.remedy)}"
-    )
+    return f"[{style}]{word}[/{style}]  {escape(where)}\n    {escape(problem.message)}. {escape(problem.remedy)}"

@@ -21,9 +21,7 @@ def check_keys(site: Site) -> Iterator[Finding]:
         if mark in owners:
             yield Finding("key_twice", path, mark, {"owner": owner, "other": owners[mark][0]})
         owners.setdefault(mark, (owner, path))
-    others = [
-        ((*path, "keys", i), key) for path, entry in _other_keys(site) for i, key in enumerate(entry["keys"])
-    ]
+    others = [((*path, "keys", i), key) for path, entry in _other_keys(site) for i, key in enumerate(entry["keys"])]
     others += list(site.entries("site_sealing_recipients"))
     for path, key in others:
         yield from _usable(path, key)

@@ -30,10 +30,7 @@ def review_inventory(sources: Sequence[str], extra_vars: Sequence[str] = (), lan
     """Check the site model of Ansible inventories. An inventory that cannot be read is a problem too."""
     try:
         inventory = load_inventory(sources, extra_vars=extra_vars)
-        hosts = [
-            Host(host.name, frozenset(host.groups), _wanted(host.variables))
-            for host in inventory.hosts.values()
-        ]
+        hosts = [Host(host.name, frozenset(host.groups), _wanted(host.variables)) for host in inventory.hosts.values()]
         return review(hosts, sources, lang)
     except InvalidInput as error:
         return Review(tuple(_placed(error.problems, Origins(sources))), (), 0)
@@ -41,9 +38,7 @@ def review_inventory(sources: Sequence[str], extra_vars: Sequence[str] = (), lan
         return Review((_too_deep(", ".join(sources), lang),), (), 0)
 
 
-def review_hostvars(
-    hostvars: Mapping[str, Mapping[str, Any]], roots: Iterable[str], lang: str = "fr"
-) -> Review:
+def review_hostvars(hostvars: Mapping[str, Mapping[str, Any]], roots: Iterable[str], lang: str = "fr") -> Review:
     """Check the site model that a running playbook sees: every host of the inventory, whatever its limit."""
     hosts: list[Host] = []
     broken: list[tuple[str, str, Exception]] = []
@@ -84,9 +79,7 @@ def _placed(problems: Iterable[Problem], origins: Origins) -> Iterator[Problem]:
         yield replace(problem, file=origins.place((variable,), host)) if known else problem
 
 
-def _unresolved(
-    broken: Iterable[tuple[str, str, Exception]], roots: list[str], lang: str
-) -> Iterator[Problem]:
+def _unresolved(broken: Iterable[tuple[str, str, Exception]], roots: list[str], lang: str) -> Iterator[Problem]:
     """Yield one problem for each variable that Ansible could not resolve, however many hosts have it."""
     origins, seen = Origins(roots), set()
     for host, name, error in broken:

@@ -51,9 +51,7 @@ class Site:
     def entries(self, variable: str) -> Iterator[tuple[Path, Any]]:
         """Yield (path, entry) of a list or table, without those that break the schema."""
         whole = self.values.get(variable)
-        pairs = (
-            whole.items() if isinstance(whole, dict) else enumerate(whole if isinstance(whole, list) else ())
-        )
+        pairs = whole.items() if isinstance(whole, dict) else enumerate(whole if isinstance(whole, list) else ())
         for key, entry in pairs:
             if not any(path[:2] == (variable, key) or path == (variable,) for path in self.broken):
                 yield (variable, key), entry

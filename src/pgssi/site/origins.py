@@ -36,9 +36,7 @@ class Origins:
         best = max((self._follow(item, path, host) for item in known), key=lambda found: found[0])
         return f"{_shown(best[1])}:{best[2] + 1}"
 
-    def _follow(
-        self, item: tuple[File, yaml.Node, yaml.Node], path: Path, host: str
-    ) -> tuple[tuple[bool, int], File, int]:
+    def _follow(self, item: tuple[File, yaml.Node, yaml.Node], path: Path, host: str) -> tuple[tuple[bool, int], File, int]:
         """Return how well one definition fits (of this host, parts of the path found), its file and line."""
         file, key, node = item
         line, depth = key.start_mark.line, 0
@@ -53,9 +51,7 @@ class Origins:
         for root in self._roots:
             directory = root if root.is_dir() else root.parent
             for folder in ("group_vars", "host_vars"):
-                yield from (
-                    p for p in sorted((directory / folder).rglob("*")) if p.is_file() and p.suffix in SUFFIXES
-                )
+                yield from (p for p in sorted((directory / folder).rglob("*")) if p.is_file() and p.suffix in SUFFIXES)
             files = sorted(directory.iterdir()) if root.is_dir() else [root]
             yield from (p for p in files if p.is_file() and p.suffix in SUFFIXES)
 
@@ -63,9 +59,7 @@ class Origins:
         try:
             if file.stat().st_size > LARGEST:
                 return
-            document = yaml.compose(
-                file.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            )
+            document = yaml.compose(file.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             if document is not None:
                 self._collect(file, document, ())
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):

@@ -39,9 +39,7 @@ RESERVED = frozenset(
     ]
 )
 # Groups whose members read everything or are root in effect, outside of any sudo rule.
-ROOT_GROUPS = frozenset(
-    ["root", "shadow", "disk", "kmem", "docker", "lxd", "libvirt", "incus", "podman", "sudo", "wheel"]
-)
+ROOT_GROUPS = frozenset(["root", "shadow", "disk", "kmem", "docker", "lxd", "libvirt", "incus", "podman", "sudo", "wheel"])
 
 
 def check_people(site: Site) -> Iterator[Finding]:
@@ -112,9 +110,7 @@ def _people(site: Site) -> Iterator[Finding]:
     covering = {entry["person"] for _, entry in site.entries("site_replacements")}
     for path, person in site.entries("site_people"):
         if person["id"] in seen:
-            yield Finding(
-                "person_twice", (*path, "id"), person["id"], {"other": f"site_people[{seen[person['id']]}]"}
-            )
+            yield Finding("person_twice", (*path, "id"), person["id"], {"other": f"site_people[{seen[person['id']]}]"})
         seen.setdefault(person["id"], int(path[1]))
         if person.get("leaves", "9999-12-31") < person["starts"]:
             yield Finding("ends_before", (*path, "leaves"), person["leaves"], {"starts": person["starts"]})
@@ -125,9 +121,7 @@ def _people(site: Site) -> Iterator[Finding]:
         for index, profile, kind in wanted:
             if kind not in kinds:
                 details = {"profile": profile, "kind": kind, "person": person["id"]}
-                yield Finding(
-                    "no_account_of_kind", (*path, "functions", index), person["functions"][index], details
-                )
+                yield Finding("no_account_of_kind", (*path, "functions", index), person["functions"][index], details)
         given = {kind for _, _, kind in wanted}
         for index, account in enumerate(person["accounts"]):
             if account["kind"] not in given and person["id"] not in covering:
@@ -164,9 +158,7 @@ def _replacements(site: Site) -> Iterator[Finding]:
         yield from _carried(site, path, entry, people)
 
 
-def _carried(
-    site: Site, path: Path, entry: Mapping[str, Any], people: Mapping[str, Mapping[str, Any]]
-) -> Iterator[Finding]:
+def _carried(site: Site, path: Path, entry: Mapping[str, Any], people: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     if entry["person"] not in people or entry["replaces"] not in people:
         return
     kinds = {account["kind"] for account in people[entry["person"]]["accounts"]}
@@ -207,10 +199,7 @@ def _special(site: Site) -> Iterator[Finding]:
         return
     for host in site.hosts.values():
         user = host.variables.get("ansible_user")
-        if (
-            user in (None, "root", automation["login"])
-            or host.variables.get("ansible_connection", "ssh") != "ssh"
-        ):
+        if user in (None, "root", automation["login"]) or host.variables.get("ansible_connection", "ssh") != "ssh":
             continue
         details = {"login": automation["login"]}
         yield Finding("not_automation", ("ansible_user",), user, details, host=host.name)

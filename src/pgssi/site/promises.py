@@ -45,9 +45,7 @@ def _waivers(site: Site, catalogue: Catalogue) -> Iterator[Finding]:
         if waiver["expires"] < site.today.isoformat():
             yield Finding("waiver_expired", (*path, "expires"), waiver["expires"])
         if waiver.get("approved", "") > waiver["expires"]:
-            yield Finding(
-                "ends_before", (*path, "expires"), waiver["expires"], {"starts": waiver["approved"]}
-            )
+            yield Finding("ends_before", (*path, "expires"), waiver["expires"], {"starts": waiver["approved"]})
         if (rule, scope) in seen:
             yield Finding("waiver_twice", path, rule)
         seen.add((rule, scope))

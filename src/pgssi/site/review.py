@@ -101,9 +101,7 @@ def _models(hosts: Mapping[str, Host]) -> Iterator[tuple[str, dict[str, Any]]]:
     seen: list[dict[str, Any]] = []
     for host in hosts.values():
         values = {
-            name: json_like(value)
-            for name, value in host.variables.items()
-            if name.startswith("site_") and name not in _PER_HOST
+            name: json_like(value) for name, value in host.variables.items() if name.startswith("site_") and name not in _PER_HOST
         }
         if values not in seen:
             seen.append(values)

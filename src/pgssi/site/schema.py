@@ -43,9 +43,7 @@ _TYPES = {
 def _validator() -> Any:
     document = json.loads((CATALOGUE / "schema" / "site.schema.json").read_text("utf-8"))
     extend: Any = validators.extend  # not typed by its authors
-    return extend(Draft202012Validator, {"pattern": _pattern})(
-        document, format_checker=FormatChecker(["date"])
-    )
+    return extend(Draft202012Validator, {"pattern": _pattern})(document, format_checker=FormatChecker(["date"]))
 
 
 def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
@@ -77,15 +75,11 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
     demand: Any = error.validator_value
     if rule == "additionalProperties":
         patterns = schema.get("patternProperties", {})
-        known = set(schema.get("properties", ())) | {
-            name for pattern in patterns for name in re.findall(r"[a-z]+", pattern)
-        }
+        known = set(schema.get("properties", ())) | {name for pattern in patterns for name in re.findall(r"[a-z]+", pattern)}
         for key in value:
             if key not in known:
                 details = {"nearest": nearest(key, known), "known": ", ".join(sorted(known))}
-                yield Finding(
-                    "unknown_key" if path else "unknown_variable", (*path, key), value[key], details
-                )
+                yield Finding("unknown_key" if path else "unknown_variable", (*path, key), value[key], details)
     elif rule == "required":
         for key in demand:
             if key not in value:
@@ -99,9 +93,7 @@ def _findings(error: ValidationError) -> Iterator[Finding]:
         yield Finding("wrong_type", path, value, names)
     elif rule == "enum":
         known = {str(item) for item in demand}
-        yield Finding(
-            "not_in_list", path, value, {"known": ", ".join(sorted(known)), "nearest": nearest(value, known)}
-        )
+        yield Finding("not_in_list", path, value, {"known": ", ".join(sorted(known)), "nearest": nearest(value, known)})
     elif rule in _SIZES:
         limits = {"limit": demand, "low": schema.get("minimum", 0), "high": schema.get("maximum", "…")}
         yield Finding(_SIZES[rule], path, value, limits)

@@ -22,9 +22,7 @@ class ChannelBackend(BaseBackend):
         super().__init__(hostname)
         self.channel = channel
 
-    def run(
-        self, command: str, *args: str, timeout: float = 30.0, stdin: bytes = b"", **_: Any
-    ) -> CommandResult:
+    def run(self, command: str, *args: str, timeout: float = 30.0, stdin: bytes = b"", **_: Any) -> CommandResult:
         """Run one command; raises pgssi.transport.TransportError when its outcome is not exactly known."""
         line = self.get_command(command, *args).encode("utf-8", "surrogateescape")
         result = self.channel.run(line, stdin=stdin, timeout=timeout)

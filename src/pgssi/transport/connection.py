@@ -35,9 +35,7 @@ class Connection:
     python: str = "python3"
     timeout: int = 10
 
-    def argv(
-        self, user: str | None = None, key: str | None = None, options: tuple[str, ...] = ()
-    ) -> list[str]:
+    def argv(self, user: str | None = None, key: str | None = None, options: tuple[str, ...] = ()) -> list[str]:
         """Return the command line that takes a remote command as its last argument.
 
         user and key replace those of the inventory (a login from outside as somebody else).

@@ -23,17 +23,11 @@ OUTPUT = Path("var/verify")
 
 
 def verify(
-    inventory: Annotated[
-        list[str] | None, Option("--inventory", "-i", help="Inventaire Ansible ; répétable.")
-    ] = None,
+    inventory: Annotated[list[str] | None, Option("--inventory", "-i", help="Inventaire Ansible ; répétable.")] = None,
     palier: Annotated[int, Option(min=0, max=3, help="Palier visé, et palier le plus haut vérifié.")] = 0,
     limit: Annotated[str, Option("--limit", "-l", help="Hôtes ou groupes, à la manière d'Ansible.")] = "",
-    guide: Annotated[
-        list[str] | None, Option("--guide", "-g", help="Seulement ce guide ; répétable.")
-    ] = None,
-    rule: Annotated[
-        list[str] | None, Option("--rule", "-r", help="Seulement cette règle ; répétable.")
-    ] = None,
+    guide: Annotated[list[str] | None, Option("--guide", "-g", help="Seulement ce guide ; répétable.")] = None,
+    rule: Annotated[list[str] | None, Option("--rule", "-r", help="Seulement cette règle ; répétable.")] = None,
     acting: Annotated[
         bool | None, Option("--acting/--no-acting", help="Essais qui agissent (défaut : site_acting_tests).")
     ] = None,
@@ -66,8 +60,7 @@ def verify(
         raise PgssiError("Vérification interrompue : aucun résultat n'a été écrit.")
     if collector.results is None:
         raise PgssiError(
-            "\n".join(collector.collection_errors or collector.crashes)
-            or f"pytest n'a pas pu s'exécuter ({status!r})."
+            "\n".join(collector.collection_errors or collector.crashes) or f"pytest n'a pas pu s'exécuter ({status!r})."
         )
     path = write(collector.results, output)
     summarise(collector.results, output, console, lang)
@@ -82,9 +75,7 @@ def _configured_inventory() -> list[str]:
     value, origin = constants.config.get_config_value_and_origin("DEFAULT_HOST_LIST")
     if origin == "default":
         remedy = "Ajouter -i INVENTAIRE (par exemple -i inventories/demo)."
-        raise InvalidInput(
-            [Problem("pgssi verify", "--inventory", "", "aucun inventaire n'est donné", remedy)]
-        )
+        raise InvalidInput([Problem("pgssi verify", "--inventory", "", "aucun inventaire n'est donné", remedy)])
     return [str(source) for source in value]
 
 

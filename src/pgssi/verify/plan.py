@@ -49,9 +49,7 @@ class Plan:
     def rules_of(self, host: str) -> tuple[Rule, ...]:
         """Return the rules to verify on a host, in catalogue order."""
         context = self.contexts[host]
-        return tuple(
-            r for r in self.catalogue.rules.values() if self.selection.keeps(r) and context.carries(r)
-        )
+        return tuple(r for r in self.catalogue.rules.values() if self.selection.keeps(r) and context.carries(r))
 
     def hosts_of(self, rule: str) -> tuple[str, ...]:
         """Return the hosts on which a rule is to be verified, in inventory order."""
@@ -85,9 +83,7 @@ def make_plan(
         if rule not in known.rules
     ]
     problems += [
-        Problem(
-            "catalogue", "--guide", guide, "guide inconnu", f"Choisir parmi : {', '.join(known.guides())}."
-        )
+        Problem("catalogue", "--guide", guide, "guide inconnu", f"Choisir parmi : {', '.join(known.guides())}.")
         for guide in selection.guides
         if guide not in known.guides()
     ]
@@ -110,13 +106,9 @@ def _context(inventory: Inventory, name: str) -> HostContext:
         problem = Problem(source, f"{error.args[0]} ({name})", "", "n'est pas définie", remedy)
         raise InvalidInput([problem]) from error
     except (TypeError, ValueError) as error:
-        problem = Problem(
-            source, f"site_palier, site_waivers ({name})", "", str(error), "Corriger cette valeur."
-        )
+        problem = Problem(source, f"site_palier, site_waivers ({name})", "", str(error), "Corriger cette valeur.")
         raise InvalidInput([problem]) from error
     if not 0 <= context.palier <= 3:
-        problem = Problem(
-            source, f"site_palier ({name})", context.palier, "n'est pas un palier", "Donner 1, 2 ou 3."
-        )
+        problem = Problem(source, f"site_palier ({name})", context.palier, "n'est pas un palier", "Donner 1, 2 ou 3.")
         raise InvalidInput([problem])
     return context

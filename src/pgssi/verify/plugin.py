@@ -36,9 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("pgssi", "PGSSI-S verification")
     group.addoption("--inventory", action="append", default=[], help="Ansible inventory; repeatable.")
     group.addoption("--limit", help="Ansible pattern of hosts.")
-    group.addoption(
-        "--palier", type=int, choices=(1, 2, 3), help="Target, and highest palier of the rules run."
-    )
+    group.addoption("--palier", type=int, choices=(1, 2, 3), help="Target, and highest palier of the rules run.")
     group.addoption("--guide", action="append", default=[], help="Only this guide; repeatable.")
     group.addoption("--rule", action="append", default=[], help="Only this rule; repeatable.")
     group.addoption("--extra-vars", action="append", default=[], help="As ansible-playbook -e; repeatable.")
@@ -52,9 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the plan, or take the one of the controlling process."""
     config.addinivalue_line("markers", "rule(id): the rule of the catalogue that the test proves.")
-    config.addinivalue_line(
-        "markers", "xdist_group(name): tests that one process runs, here those of a host."
-    )
+    config.addinivalue_line("markers", "xdist_group(name): tests that one process runs, here those of a host.")
     config.addinivalue_line("markers", "acts: the test changes something on the host for a moment.")
     if not hasattr(config, "workerinput"):
         collector = config.pluginmanager.get_plugin(COLLECTOR)  # `pgssi verify` brings its own
@@ -82,9 +78,7 @@ def _plan(config: pytest.Config) -> Plan:
     if not sources[0]:
         raise pytest.UsageError("--inventory is required")
     option = config.getoption
-    selection = Selection(
-        option("palier"), option("limit"), tuple(option("guide")), tuple(option("rule")), option("acting")
-    )
+    selection = Selection(option("palier"), option("limit"), tuple(option("guide")), tuple(option("rule")), option("acting"))
     try:
         catalogue = load_catalogue(Path(option("catalogue"))) if option("catalogue") else load_catalogue()
         return make_plan(sources, selection, option("extra_vars"), catalogue)
@@ -117,9 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=outside)
         left_out = set(outside)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(
-        key=lambda item: (order.get(_host(item) or "", -1), item.get_closest_marker("acts") is not None)
-    )
+    items.sort(key=lambda item: (order.get(_host(item) or "", -1), item.get_closest_marker("acts") is not None))
 
 
 def _host(item: pytest.Item) -> str | None:

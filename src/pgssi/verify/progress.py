@@ -78,9 +78,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop drawing."""
         if self._shown:
             self._live.stop()
@@ -99,10 +97,7 @@ class Progress:
             table.add_column(name, justify="left" if position == 0 else "right")
         for name, context in self._plan.contexts.items():
             outcomes = list(self._seen[name].values())
-            counts = [
-                str(outcomes.count(kind))
-                for kind in ("conforme", "non_conforme", "non_verifie", "non_applicable")
-            ]
+            counts = [str(outcomes.count(kind)) for kind in ("conforme", "non_conforme", "non_verifie", "non_applicable")]
             table.add_row(name, str(context.palier), *counts, f"{len(outcomes)}/{self._wanted[name]}")
         return table
 

@@ -37,9 +37,7 @@ class SiteEvidence:
             found = journal.records()
         except PgssiError as error:
             return cls(fault=f"journal de preuves illisible : {error}")
-        return cls(
-            tuple({**record.as_dict(), "approved": list(checked.approved(record.id))} for record in found)
-        )
+        return cls(tuple({**record.as_dict(), "approved": list(checked.approved(record.id))} for record in found))
 
     def summary(self) -> list[dict[str, Any]]:
         """Return what results.json says of each record: kind, id, when (UTC), result, where."""

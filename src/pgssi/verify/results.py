@@ -28,9 +28,7 @@ class Collector:
     watch: called with each test's record as it comes, for a progress display.
     """
 
-    def __init__(
-        self, plan: Plan, directory: str | None, watch: Callable[[Mapping[str, Any]], None] | None = None
-    ):
+    def __init__(self, plan: Plan, directory: str | None, watch: Callable[[Mapping[str, Any]], None] | None = None):
         """Take the plan, and where to write the results when the session ends (None: nowhere)."""
         self.plan = plan
         self.results: dict[str, Any] | None = None
@@ -86,9 +84,7 @@ class Collector:
             return
         self._states.update(session.config.stash[HOSTS].states())
         self.results = self.build()
-        session.exitstatus = (
-            pytest.ExitCode.OK if in_target_accepted(self.results) else pytest.ExitCode.TESTS_FAILED
-        )
+        session.exitstatus = pytest.ExitCode.OK if in_target_accepted(self.results) else pytest.ExitCode.TESTS_FAILED
         if self._directory:
             write(self.results, self._directory)
 
@@ -130,9 +126,7 @@ class Collector:
 
     def _host(self, name: str) -> dict[str, Any]:
         context, state = self.plan.contexts[name], self._states.get(name, {})
-        tests = [
-            r["seconds"] for (host, _), records in self._records.items() if host == name for r in records
-        ]
+        tests = [r["seconds"] for (host, _), records in self._records.items() if host == name for r in records]
         return {
             "name": name,
             "groups": list(context.groups),
@@ -163,11 +157,7 @@ class Collector:
         }
 
     def _nothing_said(self) -> str:
-        return (
-            "essai interrompu avec son processus"
-            if self.crashes
-            else "aucun essai n'a été exécuté pour cette règle"
-        )
+        return "essai interrompu avec son processus" if self.crashes else "aucun essai n'a été exécuté pour cette règle"
 
 
 def in_target_accepted(results: Mapping[str, Any]) -> bool:

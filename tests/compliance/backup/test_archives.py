@@ -96,9 +96,7 @@ def test_every_write_is_journaled_with_six_fields(
 
 @pytest.mark.rule("backup-journal")
 @pytest.mark.acts
-def test_failed_run_is_journaled(
-    plan: Plan, host: Host, server: Host, context: Any, observe: Callable[[str], None]
-) -> None:
+def test_failed_run_is_journaled(plan: Plan, host: Host, server: Host, context: Any, observe: Callable[[str], None]) -> None:
     """A run that the backup server refuses leaves a record of failure on the server."""
     name = plan[-1]["component"]
     known = int(server.run(f"cat {_path(context.name)} | wc -l").stdout)
@@ -116,9 +114,7 @@ def _path(client: str) -> str:
 
 @pytest.mark.rule("backup-content-restorable")
 @pytest.mark.acts
-def test_marker_comes_back(
-    marked: tuple[str, str, str], host: Host, client: Any, observe: Callable[[str], None]
-) -> None:
+def test_marker_comes_back(marked: tuple[str, str, str], host: Host, client: Any, observe: Callable[[str], None]) -> None:
     """A marker is backed up by a real run, restored into a scratch folder, and compared with its rights."""
     component, path, text = marked
     done = host.run(f"pgssi-backup run {component}", timeout=300)
@@ -143,9 +139,7 @@ def test_newest_archives_are_not_empty(plan: Plan, journal: list[Seen], observe:
         counts = [
             record["files"]["count"]
             for record in journal
-            if record["component"] == component["component"]
-            and record["status"] == "success"
-            and record["files"]["count"]
+            if record["component"] == component["component"] and record["status"] == "success" and record["files"]["count"]
         ]
         assert counts, f"aucune archive de {component['component']} ne contient de fichier"
         observe(f"{component['component']} : {counts[-1]} fichiers")
@@ -160,9 +154,7 @@ def test_dump_was_opened_by_the_last_run(plan: Plan, journal: list[Seen], observ
         mine = [
             record
             for record in journal
-            if record["component"] == component["component"]
-            and record["status"] == "success"
-            and record["files"]["count"]
+            if record["component"] == component["component"] and record["status"] == "success" and record["files"]["count"]
         ]
         assert mine, f"aucune archive de {component['component']}"
         tables = mine[-1].get("database", {}).get("tables", 0)
@@ -196,9 +188,7 @@ def test_failure_starts_an_alert(plan: Plan, facts: Any, observe: Callable[[str]
     units = said.split()
     observe(f"OnFailure : {' '.join(units) or 'rien'}")
     assert len(units) == len(plan), "l'échec d'une sauvegarde ne déclenche aucune alerte"
-    states = facts(
-        "backup-alert-units", f"systemctl show -p LoadState --value {' '.join(units)} pgssi-backup-age.timer"
-    )
+    states = facts("backup-alert-units", f"systemctl show -p LoadState --value {' '.join(units)} pgssi-backup-age.timer")
     assert set(states.split()) == {"loaded"}, "l'unité d'alerte n'existe pas"
     active = facts("backup-age-timer", "systemctl is-active pgssi-backup-age.timer || true").strip()
     assert active == "active", "l'âge des sauvegardes n'est pas surveillé sur le client"

@@ -12,9 +12,7 @@ Seen = Mapping[str, Any]
 
 
 @pytest.mark.rule("backup-change-archive")
-def test_last_change_has_both_archives(
-    plan: list[Seen], journal: list[Seen], seen: Seen, observe: Callable[[str], None]
-) -> None:
+def test_last_change_has_both_archives(plan: list[Seen], journal: list[Seen], seen: Seen, observe: Callable[[str], None]) -> None:
     """The journal kept on the server shows, for the last change, a verified archive before and one after."""
     for component in plan:
         mine = [record for record in journal if record["component"] == component["component"]]

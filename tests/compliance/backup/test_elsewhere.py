@@ -101,9 +101,7 @@ def test_manifest_tells_the_truth(
 
 
 @pytest.mark.rule("backup-key-escrow")
-def test_key_is_sealed_elsewhere(
-    escrow: Host, context: Any, site: Any, host: Host, observe: Callable[[str], None]
-) -> None:
+def test_key_is_sealed_elsewhere(escrow: Host, context: Any, site: Any, host: Host, observe: Callable[[str], None]) -> None:
     """The escrow host holds the repository's key, sealed by age for exactly the people named in the inventory."""
     folder = f"{ESCROW}/{context.name}/deposits"
     name = escrow.run(f"ls -t {folder} | grep '^cle-.*age$' | head -n1").stdout.strip()

@@ -28,9 +28,7 @@ def test_objects_are_encrypted(seen: Seen, observe: Callable[[str], None]) -> No
     """The type byte of the newest manifest, read on the server without any key, says encrypted and authenticated."""
     assert seen, "le serveur de sauvegarde ne connaît aucun dépôt de cet hôte"
     observe(f"chiffrement : {seen['encryption']}")
-    assert seen["encryption"] in ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile"), (
-        "le dépôt n'est pas chiffré"
-    )
+    assert seen["encryption"] in ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile"), "le dépôt n'est pas chiffré"
 
 
 @pytest.mark.rule("backup-encrypted-at-rest")
@@ -44,9 +42,7 @@ def test_server_finds_no_marker(
     assert done.rc == 0, f"la sauvegarde échoue : {done.stderr.strip()[-200:]}"
     found = server.run(f"grep -rqaF {marker} /srv/pgssi-backup/{context.name}", timeout=300)
     secret = host.check_output("cat /etc/pgssi/backup/passphrase").strip()
-    kept = server.run(
-        "grep -rqaF -f /dev/stdin /etc/pgssi /srv/pgssi-backup /var/lib/pgssi-backup", stdin=secret.encode()
-    )
+    kept = server.run("grep -rqaF -f /dev/stdin /etc/pgssi /srv/pgssi-backup /var/lib/pgssi-backup", stdin=secret.encode())
     observe(f"marqueur absent : {found.rc == 1} ; phrase secrète absente du serveur : {kept.rc == 1}")
     assert found.rc == 1, "le marqueur se lit en clair dans le dépôt"
     assert kept.rc == 1, "le serveur détient la phrase secrète de son client"
@@ -59,9 +55,7 @@ GOOD = {"aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"}
 def ssh_options(facts: Any, site: Mapping[str, Any]) -> dict[str, str]:
     """The options in effect when this client connects to the backup server; empty when nothing is set up."""
     server = site["site_backup"]["server"]
-    said = facts(
-        "backup-ssh", f"[ -e /etc/pgssi/backup/ssh_config ] && ssh -G -F /etc/pgssi/backup/ssh_config {server}"
-    )
+    said = facts("backup-ssh", f"[ -e /etc/pgssi/backup/ssh_config ] && ssh -G -F /etc/pgssi/backup/ssh_config {server}")
     return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
 
 
@@ -87,9 +81,7 @@ def test_session_cipher(client: Any, observe: Callable[[str], None]) -> None:
 
 @pytest.mark.rule("backup-encrypted-in-transit")
 @pytest.mark.acts
-def test_capture_shows_no_marker(
-    marked: tuple[str, str, str], marker: str, host: Host, observe: Callable[[str], None]
-) -> None:
+def test_capture_shows_no_marker(marked: tuple[str, str, str], marker: str, host: Host, observe: Callable[[str], None]) -> None:
     """Every packet of a run that saves a marker is captured on the client; none shows it."""
     component, _, _ = marked
     stop = marker[-4:]
@@ -118,9 +110,7 @@ def test_only_the_authority_is_trusted(ssh_options: dict[str, str], facts: Any, 
     observe(f"contrôle {strict}, algorithmes {algorithms}")
     assert strict in ("true", "yes"), "une clé de serveur inconnue serait acceptée"
     assert all("-cert-" in name for name in algorithms.split(",")), "une clé non signée serait acceptée"
-    known = facts(
-        "backup-known", f"cat {ssh_options['userknownhostsfile']} {ssh_options['globalknownhostsfile']} || true"
-    )
+    known = facts("backup-known", f"cat {ssh_options['userknownhostsfile']} {ssh_options['globalknownhostsfile']} || true")
     loose = [line for line in known.splitlines() if line.strip() and not line.startswith("@cert-authority ")]
     assert known.strip() and not loose, "des clés hors de l'autorité du site sont admises"
 
@@ -171,6 +161,4 @@ def test_ordinary_account_cannot_operate(plan: list[Seen], facts: Any, observe: 
     assert "installed" in said, "aucune sauvegarde n'est installée sur cet hôte"
     assert not allowed, f"un compte ordinaire peut : {', '.join(allowed)}"
     members = facts("backup-sudo", "sudo -n -l -U nobody 2>&1 || true")
-    assert "pgssi-backup" not in members and "NOPASSWD: ALL" not in members, (
-        "sudo donne les sauvegardes à un compte ordinaire"
-    )
+    assert "pgssi-backup" not in members and "NOPASSWD: ALL" not in members, "sudo donne les sauvegardes à un compte ordinaire"

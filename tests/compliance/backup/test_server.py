@@ -18,9 +18,7 @@ def test_media_are_closed(host: Host, context: Any, facts: Any, observe: Callabl
     """An ordinary account tries to list the folder of the media and to enter it."""
     path = STORE if "backup_servers" in context.groups else "/srv/pgssi-offsite"
     script = f"[ -d {path} ] && echo there; runuser -u nobody -- ls {path} >/dev/null 2>&1 && echo listed; "
-    script += (
-        f'for d in {path} {path}/*; do runuser -u nobody -- sh -c "cd $d" 2>/dev/null && echo entered $d; done; true'
-    )
+    script += f'for d in {path} {path}/*; do runuser -u nobody -- sh -c "cd $d" 2>/dev/null && echo entered $d; done; true'
     said = facts("backup-store", script).split("\n")
     observe(f"{path} : {'présent' if 'there' in said else 'absent'}")
     assert "there" in said, f"{path} n'existe pas"
@@ -33,9 +31,7 @@ def test_last_writes_were_append_only(clients: Mapping[str, Seen], observe: Call
     """borg's own record of append-only transactions reaches the newest transaction of each repository."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     for name, state in clients.items():
-        observe(
-            f"{name} : transaction {state['transaction']}, en ajout seul jusqu'à {state['append_only_transaction']}"
-        )
+        observe(f"{name} : transaction {state['transaction']}, en ajout seul jusqu'à {state['append_only_transaction']}")
         assert state["transaction"] is not None, f"{name} n'a pas de dépôt"
         assert state["transaction"] == state["append_only_transaction"], f"{name} a écrit hors du mode ajout seul"
 
@@ -94,9 +90,7 @@ def test_attacks_by_root_of_a_client_lose_nothing(
     )
     for archive in ("un", "deux", "trois"):
         back = a_client.borg(f"extract --stdout ::{archive} donnees", repository)
-        assert back.stdout.strip() == f"{marker}-{archive}", (
-            f"l'archive {archive} n'est pas revenue : {back.stderr[-200:]}"
-        )
+        assert back.stdout.strip() == f"{marker}-{archive}", f"l'archive {archive} n'est pas revenue : {back.stderr[-200:]}"
 
 
 @pytest.mark.rule("backup-nothing-hidden")
@@ -104,25 +98,19 @@ def test_nothing_is_hidden(clients: Mapping[str, Seen], facts: Any, observe: Cal
     """No archive that arrived is missing, nothing was deleted, and the server's watch ran within 30 minutes."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     for name, state in clients.items():
-        observe(
-            f"{name} : {len(state['hidden'])} archives masquées, {len(state['deletions'])} transactions destructrices"
-        )
+        observe(f"{name} : {len(state['hidden'])} archives masquées, {len(state['deletions'])} transactions destructrices")
         assert not state["hidden"], f"{name} a masqué {', '.join(state['hidden'][:3])}"
         assert not state["deletions"], f"{name} a supprimé des objets dans son dépôt"
         assert state["shortened_after"] is None, f"{name} a réduit la liste de ses archives"
         assert not state["key_changed"], f"{name} a remplacé la clé de son dépôt"
-    age = facts(
-        "backup-watch-age", "echo $(( $(date +%s) - $(stat -c %Y /var/lib/pgssi-backup/status.json) )) 2>/dev/null"
-    )
+    age = facts("backup-watch-age", "echo $(( $(date +%s) - $(stat -c %Y /var/lib/pgssi-backup/status.json) )) 2>/dev/null")
     assert age.strip().isdigit() and int(age) <= 1800, "la comparaison n'a pas eu lieu depuis 30 minutes"
     active = facts("backup-watch", "systemctl is-active pgssi-backup-watch.timer || true").strip()
     assert active == "active", "la comparaison n'est plus planifiée"
 
 
 @pytest.mark.rule("backup-age-alarm")
-def test_late_component_is_reported(
-    clients: Mapping[str, Seen], site: Any, facts: Any, observe: Callable[[str], None]
-) -> None:
+def test_late_component_is_reported(clients: Mapping[str, Seen], site: Any, facts: Any, observe: Callable[[str], None]) -> None:
     """Asked as if it were in two months, the server reports every component as late; its timer is active."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     said = facts("backup-late", "pgssi-backup-store status --json --now $(( $(date +%s) + 5000000 ))")
@@ -130,9 +118,7 @@ def test_late_component_is_reported(
     planned = {component["component"] for component in site["site_backup_plan"]}
     observe(f"{len(late)} composants sur {len(planned)} seraient signalés")
     assert late == planned, f"jamais signalés : {', '.join(sorted(planned - late))}"
-    next_run = facts(
-        "backup-watch-next", "systemctl show -p NextElapseUSecRealtime --value pgssi-backup-watch.timer"
-    ).strip()
+    next_run = facts("backup-watch-next", "systemctl show -p NextElapseUSecRealtime --value pgssi-backup-watch.timer").strip()
     assert next_run, "la surveillance de la PDMA n'est pas planifiée sur le serveur"
 
 
@@ -179,9 +165,7 @@ def test_service_offers_no_shell(service: dict[str, str], observe: Callable[[str
     wanted = {"disableforwarding": "yes", "permittty": "no", "permituserrc": "no", "permituserenvironment": "no"}
     found = {key: service.get(key) for key in wanted}
     observe(f"commande forcée {service.get('forcecommand')}, {found}")
-    assert service.get("forcecommand", "none").endswith("/pgssi-backup-serve"), (
-        "aucune commande n'est imposée aux clients"
-    )
+    assert service.get("forcecommand", "none").endswith("/pgssi-backup-serve"), "aucune commande n'est imposée aux clients"
     assert found == wanted, f"le service de sauvegarde accorde trop : {found}"
     assert "subsystem" not in service, "le service de sauvegarde offre un sous-système"
 
@@ -226,9 +210,7 @@ def test_folders_are_apart(
 
 @pytest.mark.rule("backup-own-repository-only")
 @pytest.mark.acts
-def test_other_repositories_are_refused(
-    clients: Mapping[str, Seen], a_client: Any, observe: Callable[[str], None]
-) -> None:
+def test_other_repositories_are_refused(clients: Mapping[str, Seen], a_client: Any, observe: Callable[[str], None]) -> None:
     """With one client's keys, another client's repository, and another client's account, are tried."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     others = [name for name in clients if name != a_client.name]
@@ -239,24 +221,18 @@ def test_other_repositories_are_refused(
     root = a_client.borg("list", f"ssh://borg-{a_client.name}@{a_client.server}/etc")
     observe(f"dépôt de {target} : code {path.rc} ; compte de {target} : code {account.rc} ; /etc : code {root.rc}")
     assert mine.rc == 0, "borg ne fonctionne pas sur le client"
-    assert path.rc != 0 and "not allowed" in path.stderr.lower(), (
-        f"le dépôt de {target} n'est pas fermé : {path.stderr[-150:]}"
-    )
+    assert path.rc != 0 and "not allowed" in path.stderr.lower(), f"le dépôt de {target} n'est pas fermé : {path.stderr[-150:]}"
     assert account.rc != 0 and "permission denied" in account.stderr.lower(), f"le compte borg-{target} s'ouvre"
     assert root.rc != 0 and "not allowed" in root.stderr.lower(), "un chemin hors du dépôt est accessible"
 
 
 @pytest.mark.rule("backup-accounts-separate")
-def test_two_doors(
-    clients: Mapping[str, Seen], service: dict[str, str], facts: Any, observe: Callable[[str], None]
-) -> None:
+def test_two_doors(clients: Mapping[str, Seen], service: dict[str, str], facts: Any, observe: Callable[[str], None]) -> None:
     """Each client's account has no password and no shell; the operators' SSH and the backups' one refuse each other's people."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     passwd = {fields[0]: fields for fields in facts.getent("passwd")}
     shadow = facts.shadow()
-    observe(
-        f"service des sauvegardes : groupes {service.get('allowgroups', 'tous')}, commande {service.get('forcecommand')}"
-    )
+    observe(f"service des sauvegardes : groupes {service.get('allowgroups', 'tous')}, commande {service.get('forcecommand')}")
     assert service.get("allowgroups") == "pgssi-backup", "le service des sauvegardes accepte d'autres comptes"
     assert service.get("authorizedkeysfile") == "none", "des clés locales ouvrent le service des sauvegardes"
     for name in clients:
@@ -275,9 +251,7 @@ def test_reader_account_only_reads(site: Any, facts: Any, observe: Callable[[str
     serve = f"runuser -u {account} -- env SSH_ORIGINAL_COMMAND"
     script = f"id {account} >/dev/null 2>&1 && echo there; find {STORE} -user {account} 2>/dev/null | head -n1; "
     for name, command in (("write", "rsync --server -r . ./"), ("command", "id")):
-        script += (
-            f"{serve}='{command}' /usr/local/lib/pgssi/pgssi-backup-serve </dev/null >/dev/null 2>&1 && echo {name}; "
-        )
+        script += f"{serve}='{command}' /usr/local/lib/pgssi/pgssi-backup-serve </dev/null >/dev/null 2>&1 && echo {name}; "
     said = facts("backup-reader", script + "true").split()
     observe(f"{account} : {' '.join(said) or 'absent'}")
     assert "there" in said, f"le compte {account} n'existe pas : aucune copie hors site n'est possible"
@@ -288,9 +262,7 @@ def test_reader_account_only_reads(site: Any, facts: Any, observe: Callable[[str
 
 @pytest.mark.rule("backup-offsite-reads-only")
 @pytest.mark.acts
-def test_offsite_keys_only_read(
-    host: Host, site: Any, other: Callable[[str], Host], observe: Callable[[str], None]
-) -> None:
+def test_offsite_keys_only_read(host: Host, site: Any, other: Callable[[str], Host], observe: Callable[[str], None]) -> None:
     """With the keys of the off-site host: a read works, a write, a deletion and a command are refused."""
     far, name = other(site["site_backup"]["offsite"]), site["site_backup"]["server"]
     ssh = "ssh -F /etc/pgssi/backup/ssh_config"
