@@ -28,7 +28,12 @@ def lab() -> Iterator[Lab]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    names = [Path(item.path).stem for item in items]
-    last = len(ORDER)
-    rank = {name: ORDER.index(name) if name in ORDER else last for name in names}
-    items.sort(key=lambda item: rank[Path(item.path).stem])
+    """What needs no lab comes first, then ORDER, then the other files of this folder."""
+
+    def rank(item: pytest.Item) -> int:
+        if Path(item.path).parent != Path(__file__).parent:
+            return -1
+        name = Path(item.path).stem
+        return ORDER.index(name) if name in ORDER else len(ORDER)
+
+    items.sort(key=rank)

@@ -57,6 +57,24 @@ def test_keys(people, matrix, observe):
     assert not wrong, f"écarts avec la matrice : {', '.join(wrong)}"
 
 
+@pytest.mark.rule("rights-keys-exact")
+def test_keys_come_from_nowhere_else(facts, matrix, observe):
+    """For each account of the matrix and root, sshd reads keys from the home folder only: no command, no authority."""
+    wrong = []
+    for login in ("root", *sorted(account.login for account in managed(matrix))):
+        sshd = facts.sshd(user=login, host="localhost", addr="127.0.0.1")
+        files = sshd.get("authorizedkeysfile", "").removeprefix("%h/")
+        if not set(files.split()) <= {".ssh/authorized_keys", ".ssh/authorized_keys2"}:
+            wrong.append(f"{login} : {files}")
+        wrong += [
+            f"{login} : {keyword} {sshd[keyword]}"
+            for keyword in ("authorizedkeyscommand", "trustedusercakeys")
+            if sshd.get(keyword, "none") != "none"
+        ]
+    observe(f"{len(wrong)} autre(s) source(s) de clés pour sshd")
+    assert not wrong, f"sshd accepte des clés d'ailleurs : {', '.join(wrong)}"
+
+
 @pytest.mark.rule("rights-sudo-exact")
 def test_sudo_rights(sudo_grants, matrix, observe):
     """The policy that sudo itself parses gives rights to root and to declared accounts only, as declared."""
