@@ -13,7 +13,7 @@ STRONG = re.compile(r"^\$(y|gy|6|2[abxy])\$")
 SHELLS_CLOSED = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
 CRONTABS = Path("/var/spool/cron/crontabs")
 KEY_FILES = (".ssh/authorized_keys", ".ssh/authorized_keys2")
-PEOPLE = range(1000, 65534)
+FIRST_PERSON, NOBODY = 1000, 65534
 FORCED = re.compile(r"""^(?:[^"\s]|"(?:[^"\\]|\\.)*")*\bcommand=""", re.IGNORECASE)
 
 
@@ -41,7 +41,7 @@ class User:
     @property
     def person(self) -> bool:
         """Whether its number is one of those given to people."""
-        return self.uid in PEOPLE
+        return self.uid >= FIRST_PERSON and self.uid != NOBODY
 
     def expired(self, today: int) -> bool:
         """Return whether the account has reached its expiry date (days since 1970)."""

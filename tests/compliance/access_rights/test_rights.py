@@ -16,7 +16,7 @@ TREES = (
     "/etc/profile.d /etc/profile /etc/sudoers.d /etc/ssh /etc/ld.so.preload /etc/ld.so.conf.d /usr/local/bin /usr/local/sbin "
     "/var/spool/cron/crontabs"
 )
-HOMES = "getent passwd | awk -F: '$3 >= 1000 && $3 < 65534 {print $6}'"
+HOMES = "getent passwd | awk -F: '$3 >= 1000 && $3 != 65534 {print $6}'"
 
 
 def managed(matrix):
