@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,14 +119,54 @@ def marker() -> str:
     return "MARQUEUR-" + secrets.token_hex(16)
 
 
-@pytest.fixture
-def marked(host: Host, plan: list[Mapping[str, Any]], marker: str) -> Iterator[tuple[str, str, str]]:
-    """A marker file in the first component made of files: (component, path, text); gone afterwards."""
-    component = next(entry for entry in plan if entry["type"] == "files")
-    path = f"{component['paths'][-1]}/pgssi-essai-{marker[-8:]}"
-    text = (marker + "\n") * 200
+# Counts the packets in which a word passes, until a datagram that ends with the stop word.
+LISTEN = """import socket,sys,time
+raw=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(3)); raw.settimeout(0.5)
+word=sys.argv[1].encode(); end=time.time()+float(sys.argv[2]); size=count=seen=0; tail=b""
+print("listening",flush=True)
+while time.time()<end:
+    try: packet=raw.recv(65535)
+    except TimeoutError: continue
+    if sys.argv[3].encode()==packet[-4:]: break
+    size+=len(packet); count+=1; seen+=word in tail+packet; tail=packet[-64:]
+print(count,size,seen)"""
+
+
+@dataclass(frozen=True)
+class MarkedRun:
+    """One real run that saved a marker, every packet of it captured on the client.
+
+    status: of pgssi-backup; said: its errors; capture: the listener's lines.
+    """
+
+    marker: str
+    path: str
+    text: str
+    status: str
+    archive: str
+    said: str
+    capture: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def marked_run(host: Host, site: Mapping[str, Any]) -> MarkedRun:
+    """A marker file in the first component made of files, saved by one captured run; the file is gone afterwards."""
+    name = site["inventory_hostname"]
+    files = [c for c in site["site_backup_plan"] if c["host"] == name and c["type"] == "files"]
+    assert files, "aucun composant de fichiers de cet hôte n'est dans le plan de sauvegarde"
+    marker = "MARQUEUR-" + secrets.token_hex(16)
+    path, text, stop = f"{files[0]['paths'][-1]}/pgssi-essai-{marker[-8:]}", (marker + "\n") * 200, marker[-4:]
+    out = f"/run/pgssi-essai-{marker[-8:]}"
+    script = (
+        f"python3 -c {shlex.quote(LISTEN)} {marker} 200 {stop} > {out}.heard 2>&1 & "
+        f"until grep -q . {out}.heard; do sleep 0.05; done; "
+        f"pgssi-backup run {files[0]['component']} > {out}.said 2> {out}.errors; echo $?; sleep 0.3; "
+        f"printf {stop} | python3 -c 'import socket,sys; socket.socket(2,2).sendto(sys.stdin.buffer.read(),(\"127.0.0.1\",9))'; "
+        f"wait; tail -n 1 {out}.said | grep . || echo -; tail -c 200 {out}.errors | tr '\\n' ' '; echo; cat {out}.heard"
+    )
     try:
         host.run(f"install -m 0640 -o nobody -g nogroup /dev/stdin {shlex.quote(path)}", stdin=text.encode())
-        yield component["component"], path, text
+        status, archive, said, *heard = host.run(f"sh -c {shlex.quote(script)}", timeout=280).stdout.split("\n")
     finally:
-        host.run(f"rm -f {shlex.quote(path)}")
+        host.run(f"rm -f {shlex.quote(path)} {out}.*")
+    return MarkedRun(marker, path, text, status, archive, said.strip(), tuple(heard))

@@ -114,12 +114,10 @@ def _path(client: str) -> str:
 
 @pytest.mark.rule("backup-content-restorable")
 @pytest.mark.acts
-def test_marker_comes_back(marked: tuple[str, str, str], host: Host, client: Any, observe: Callable[[str], None]) -> None:
+def test_marker_comes_back(marked_run: Any, host: Host, client: Any, observe: Callable[[str], None]) -> None:
     """A marker is backed up by a real run, restored into a scratch folder, and compared with its rights."""
-    component, path, text = marked
-    done = host.run(f"pgssi-backup run {component}", timeout=300)
-    assert done.rc == 0, f"la sauvegarde de {component} échoue : {done.stderr.strip()[-200:]}"
-    archive = done.stdout.split()[-1]
+    assert marked_run.status == "0", f"la sauvegarde échoue : {marked_run.said}"
+    archive, path, text = marked_run.archive, marked_run.path, marked_run.text
     folder = host.check_output("mktemp -d /var/tmp/pgssi-essai.XXXXXX").strip()
     try:
         restored = client.borg(f"extract ::{archive} {shlex.quote(path[1:])}", cwd=folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,16 +10,6 @@ from testinfra.host import Host
 
 Seen = Mapping[str, Any]
 AS_NOBODY = "runuser -u nobody -- "
-LISTEN = """import socket,sys,time
-raw=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.htons(3)); raw.settimeout(0.5)
-word=sys.argv[1].encode(); end=time.time()+float(sys.argv[2]); size=count=seen=0; tail=b""
-print("listening",flush=True)
-while time.time()<end:
-    try: packet=raw.recv(65535)
-    except TimeoutError: continue
-    if sys.argv[3].encode()==packet[-4:]: break
-    size+=len(packet); count+=1; seen+=word in tail+packet; tail=packet[-64:]
-print(count,size,seen)"""
 
 
 @pytest.mark.rule("backup-encrypted-at-rest")
@@ -33,14 +22,10 @@ def test_objects_are_encrypted(seen: Seen, observe: Callable[[str], None]) -> No
 
 @pytest.mark.rule("backup-encrypted-at-rest")
 @pytest.mark.acts
-def test_server_finds_no_marker(
-    marked: tuple[str, str, str], marker: str, host: Host, server: Host, context: Any, observe: Callable[[str], None]
-) -> None:
+def test_server_finds_no_marker(marked_run: Any, host: Host, server: Host, context: Any, observe: Callable[[str], None]) -> None:
     """After a run that saved a marker, the server searches every byte of the repository and does not find it."""
-    component, _, _ = marked
-    done = host.run(f"pgssi-backup run {component}", timeout=300)
-    assert done.rc == 0, f"la sauvegarde échoue : {done.stderr.strip()[-200:]}"
-    found = server.run(f"grep -rqaF {marker} /srv/pgssi-backup/{context.name}", timeout=300)
+    assert marked_run.status == "0", f"la sauvegarde échoue : {marked_run.said}"
+    found = server.run(f"grep -rqaF {marked_run.marker} /srv/pgssi-backup/{context.name}", timeout=300)
     secret = host.check_output("cat /etc/pgssi/backup/passphrase").strip()
     kept = server.run("grep -rqaF -f /dev/stdin /etc/pgssi /srv/pgssi-backup /var/lib/pgssi-backup", stdin=secret.encode())
     observe(f"marqueur absent : {found.rc == 1} ; phrase secrète absente du serveur : {kept.rc == 1}")
@@ -81,23 +66,12 @@ def test_session_cipher(client: Any, observe: Callable[[str], None]) -> None:
 
 @pytest.mark.rule("backup-encrypted-in-transit")
 @pytest.mark.acts
-def test_capture_shows_no_marker(marked: tuple[str, str, str], marker: str, host: Host, observe: Callable[[str], None]) -> None:
+def test_capture_shows_no_marker(marked_run: Any, observe: Callable[[str], None]) -> None:
     """Every packet of a run that saves a marker is captured on the client; none shows it."""
-    component, _, _ = marked
-    stop = marker[-4:]
-    run = f"pgssi-backup run {component} >/dev/null 2>&1; echo $? > /run/pgssi-essai.rc"
-    script = (
-        f"python3 -c {shlex.quote(LISTEN)} {marker} 200 {stop} > /run/pgssi-essai.out 2>&1 & "
-        "until grep -q . /run/pgssi-essai.out; "
-        f"do sleep 0.05; done; {run}; sleep 0.3; "
-        f"printf {stop} | python3 -c 'import socket,sys; socket.socket(2,2).sendto(sys.stdin.buffer.read(),(\"127.0.0.1\",9))'; "
-        "wait; cat /run/pgssi-essai.rc /run/pgssi-essai.out; rm -f /run/pgssi-essai.*"
-    )
-    done = host.run(f"sh -c {shlex.quote(script)}", timeout=280)
-    lines = done.stdout.split("\n")
-    assert lines[0] == "0", "aucune sauvegarde n'a pu être faite pendant la capture"
-    assert lines[1] == "listening", f"capture impossible : {done.stdout[-200:]}"
-    count, size, found = (int(word) for word in lines[2].split())
+    assert marked_run.status == "0", f"aucune sauvegarde n'a pu être faite pendant la capture : {marked_run.said}"
+    lines = marked_run.capture
+    assert lines[0] == "listening", f"capture impossible : {' '.join(lines)[-200:]}"
+    count, size, found = (int(word) for word in lines[1].split())
     observe(f"{count} paquets, {size} octets, marqueur vu {found} fois")
     assert size > 10000, "la capture n'a pas vu passer la sauvegarde"
     assert found == 0, "le marqueur passe en clair sur le réseau"
