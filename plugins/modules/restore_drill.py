@@ -155,10 +155,8 @@ class Drill:
 
     def access(self, folder: Path) -> None:
         """Try, as an account without rights, to read files that the source closes to others."""
-        closed = [
-            path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o004
-        ]
         nobody = pwd.getpwnam("nobody")
+        closed = [path for path in folder.rglob("*") if _closed_to(nobody, path)]
         opened = 0
         folder.chmod(0o755)
         for path in closed[:50]:
@@ -189,6 +187,12 @@ class Drill:
             "backup_date": datetime.fromtimestamp(taken).astimezone().isoformat(timespec="seconds"),
             "duration_seconds": round(seconds, 1),
         }
+
+
+def _closed_to(account: pwd.struct_passwd, path: Path) -> bool:
+    found = path.lstat()
+    mine = found.st_uid == account.pw_uid or found.st_gid == account.pw_gid
+    return path.is_file() and not path.is_symlink() and not mine and not found.st_mode & 0o004
 
 
 def main() -> None:
