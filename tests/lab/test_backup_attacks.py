@@ -69,7 +69,7 @@ for member in given:
     if "biologie" in member.name and not dropped:
         dropped = True
         continue
-    if member.isreg() and not member.mode & 0o004 and not opened:
+    if "hospitalisation" in member.name and not opened:
         member.mode, opened = 0o666, True
     made.addfile(member, given.extractfile(member) if member.isreg() else None)
 made.close()
@@ -317,10 +317,11 @@ def _sheets() -> list[Mapping[str, Any]]:
 def test_a_drill_on_a_falsified_archive_fails_and_says_what_differs(hospital: Hospital, known: dict[str, str]) -> None:
     """An archive with a file less and rights too wide, journaled as good: the drill fails, and its sheet names both."""
     good = next(name for name in known if name.startswith("dpi-documents-"))
+    false = f"{good}-faux"
     falsify = f"borg export-tar ::{good} /run/essai.tar\npython3 -c '{FALSIFY}' < /run/essai.tar > /run/faux.tar\n"
-    hospital.done(CLIENT, f"{BORG} {falsify} borg import-tar ::dpi-documents-faux /run/faux.tar; rm /run/essai.tar /run/faux.tar")
-    identifier = next(key for key, value in hospital.archives().items() if value == "dpi-documents-faux")
-    hospital.journal("dpi-documents", {"id": identifier, "name": "dpi-documents-faux"})
+    hospital.done(CLIENT, f"{BORG} {falsify} borg import-tar ::{false} /run/faux.tar; rm /run/essai.tar /run/faux.tar")
+    identifier = next(key for key, value in hospital.archives().items() if value == false)
+    hospital.journal("dpi-documents", {"id": identifier, "name": false})
     count = len(_sheets())
     drill = play("restore_drill", *PALIER, "-e", "restore_components=dpi-documents")
     assert drill.returncode != 0
