@@ -360,7 +360,8 @@ def test_the_red_button_isolates_and_operators_still_get_in(hospital: Hospital) 
         assert hospital.tried(CLIENT, f"ping -c1 -W2 {_address(hospital)}").returncode != 0
         play(*press).succeeded()
         assert hospital.done(SERVER, "nft list table inet pgssi_red_button") == rules
-        podman("restart", "--time", "5", hospital.lab.model.container(SERVER))
+        podman("stop", "--time", "5", hospital.lab.model.container(SERVER))
+        podman("start", hospital.lab.model.container(SERVER))
         hospital.lab.up(SERVER)
         assert "enfoncé" in hospital.done(SERVER, "systemctl is-system-running --wait >/dev/null || :; pgssi-red-button status")
         assert not _reaches(hospital, CLIENT)
