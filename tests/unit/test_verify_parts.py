@@ -16,6 +16,7 @@ from pgssi.verify.control import Control
 from pgssi.verify.facts import Facts
 from pgssi.verify.outcome import HIDDEN, Redactor, judge, worst
 from pgssi.verify.records import SiteEvidence
+from pgssi.verify.schedule import host_of
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,12 @@ def test_command_of_the_control_node(tmp_path: Path) -> None:
         here.run(["no-such-command-here"])
     with pytest.raises(NotVerified, match=r"0\.2 s"):
         here.run(["sleep", "5"], timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "host"),
+    [("a.py::t[web]", "web"), ("a.py::t[web-1]", "web-1"), ("a.py::t[x-web-1-y]", "web-1"), ("a.py::t[web2]", "a.py::t[web2]")],
+)
+def test_tests_are_scheduled_by_host(nodeid: str, host: str) -> None:
+    """The host is found in the id of a test, the longest name first."""
+    assert host_of(nodeid, ["web-1", "web"]) == host

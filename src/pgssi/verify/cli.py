@@ -87,7 +87,7 @@ def _run(plan: Plan, collector: Collector, tests: Path, processes: int) -> int:
     arguments += [f"--rootdir={tests}", "--import-mode=importlib", "--strict-markers"]
     wanted = min(processes or 4 * (os.cpu_count() or 1), len(plan.contexts))
     if wanted > 1:
-        arguments += ["-p", "xdist", "-n", str(wanted), "--dist", "loadgroup"]
+        arguments += ["-p", "xdist", "-n", str(wanted), "--dist", "loadscope"]
     return int(pytest.main([*arguments, str(tests)], plugins=[_Named(collector)]))
 
 

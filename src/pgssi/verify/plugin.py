@@ -50,7 +50,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the plan, or take the one of the controlling process."""
     config.addinivalue_line("markers", "rule(id): the rule of the catalogue that the test proves.")
-    config.addinivalue_line("markers", "xdist_group(name): tests that one process runs, here those of a host.")
     config.addinivalue_line("markers", "acts: the test changes something on the host for a moment.")
     if not hasattr(config, "workerinput"):
         collector = config.pluginmanager.get_plugin(COLLECTOR)  # `pgssi verify` brings its own
@@ -71,6 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Give a worker the plan through its own pipe, never a file: the variables hold secrets."""
     node.workerinput["pgssi"] = pickle.dumps(node.config.stash[PLAN])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all the tests of a host to one process."""
+    from pgssi.verify.schedule import make_scheduler  # only where xdist is at work
+
+    return make_scheduler(config, log, config.stash[PLAN].inventory.selected)
 
 
 def _plan(config: pytest.Config) -> Plan:
@@ -99,7 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     rule = markers[0].args[0]
     if rule not in plan.catalogue.rules:
         raise pytest.Collector.CollectError(f"{name}: the catalogue has no rule {rule!r}")
-    hosts = [pytest.param(host, id=host, marks=pytest.mark.xdist_group(host)) for host in plan.hosts_of(rule)]
+    hosts = [pytest.param(host, id=host) for host in plan.hosts_of(rule)]
     metafunc.parametrize(TARGET, hosts, indirect=True, scope="session")
 
 
