@@ -28,11 +28,14 @@ done; done; true"""
 def _draw(length: int = 16, without: int | None = None) -> str:
     classes = [kind for number, kind in enumerate(CLASSES) if number != without]
     chosen = [secrets.choice(kind) for kind in classes]
-    # No character twice: hosts may refuse too few different ones, and that is not what is tested.
+    # No character twice, and no neighbours such as "de" or "21": hosts may refuse too few different characters or a
+    # sequence (cracklib counts them), and that is not what is tested.
     rest = sorted(set("".join(classes)) - set(chosen))
     chosen += random.SystemRandom().sample(rest, length - len(chosen))
-    random.SystemRandom().shuffle(chosen)
-    return "".join(chosen)
+    while True:
+        random.SystemRandom().shuffle(chosen)
+        if all(abs(ord(one) - ord(next_one)) > 1 for one, next_one in pairwise(chosen)):
+            return "".join(chosen)
 
 
 @dataclass
