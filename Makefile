@@ -9,6 +9,7 @@ PALIER ?= 2
 INVENTORY ?= inventories/demo
 MIRROR ?=
 BIN := .venv/bin
+WALK := tests/lab/test_walk.py tests/lab/test_breaks.py tests/lab/test_waiver.py
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -22,8 +23,12 @@ demo: images ## L’hôpital de démonstration : audit, durcissement (PALIER=1|2
 	@pgssi lab demo --palier $(PALIER)
 
 .PHONY: test
-test: lint images ## Tous les tests ; remet à neuf puis retire le laboratoire de démonstration
-	@pytest tests/unit tests/static tests/lab --verbosity=1 --durations=10
+test: lint images ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
+	@pytest tests/unit tests/static $(WALK) --verbosity=1 --durations=10
+
+.PHONY: resilience
+resilience: images ## Autres essais sur le laboratoire : attaques, coupures, changements fatals, collection installée
+	@pytest $(WALK) $(filter-out $(WALK),$(wildcard tests/lab/test_*.py)) --verbosity=1 --durations=10
 
 .PHONY: lint
 lint: setup ## Style et types
