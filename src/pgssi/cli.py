@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 
 import typer
@@ -26,13 +25,6 @@ COMMANDS = {
 }
 
 
-def _present(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 def build(only: str = "") -> typer.Typer:
     """Assemble the command line from its parts, or only the one asked for: the others cost a second."""
     app = typer.Typer(
@@ -50,10 +42,10 @@ def build(only: str = "") -> typer.Typer:
 
     wanted = {only} if only in GROUPS or only in COMMANDS else {*GROUPS, *COMMANDS}
     for name, module in GROUPS.items():
-        if name in wanted and _present(module):
+        if name in wanted:
             app.add_typer(importlib.import_module(module).app, name=name)
     for name, (module, function) in COMMANDS.items():
-        if name in wanted and _present(module):
+        if name in wanted:
             app.command(name)(getattr(importlib.import_module(module), function))
     return app
 

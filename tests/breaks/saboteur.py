@@ -31,7 +31,7 @@ def _judge(items: Iterable[pytest.Item]) -> tuple[str, str]:
     records: list[dict[str, Any]] = []
     for item in items:
         item.stash[PHASES], item.stash[OBSERVED] = [], []
-        item._initrequest()  # type: ignore[attr-defined]
+        item._initrequest()
         for report in runtestprotocol(item, nextitem=None, log=False):
             records += [value for name, value in report.user_properties if name == PROPERTY]
     outcome = worst(record["outcome"] for record in records)
@@ -48,7 +48,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         items = [
             item
             for item in session.items
-            if item.get_closest_marker("rule").args == (rule,) and item.callspec.params[TARGET] == name  # type: ignore
+            if item.get_closest_marker("rule").args == (rule,) and item.callspec.params[TARGET] == name
         ]
         before, message = _judge(items)
         after = ""
