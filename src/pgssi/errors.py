@@ -22,7 +22,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Return it in one line."""
-        return f"{self.file}: {self.key} = {self.value!r}: {self.message}. {self.remedy}"
+        where = f"{self.file}: {self.key} = {self.value!r}" if self.key else self.file
+        return f"{where}: {self.message}. {self.remedy}"
 
 
 class PgssiError(Exception):

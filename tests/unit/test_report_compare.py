@@ -79,6 +79,14 @@ def test_report_that_is_not_there_is_not_linked(tmp_path: Path) -> None:
     assert "Rapport non joint" in page.text and "Aucun changement" in page.text
 
 
+def test_folders_of_results_are_enough(tmp_path: Path) -> None:
+    """The folder that pgssi verify wrote stands for its results.json; the page links the reports beside it."""
+    before = saved(tmp_path / "before", results_of("non_conforme")).parent
+    after = saved(tmp_path / "after", results_of("conforme")).parent
+    page = Page(compare.write_comparison(before, after, tmp_path / "index.html", CATALOGUE).read_text("utf-8"))
+    assert {"before/report.html", "after/report.html"} <= {link.partition("#")[0] for link in page.links}
+
+
 def test_other_site_and_other_hosts_are_visible(tmp_path: Path) -> None:
     """Comparing two sites is possible and cannot go unnoticed."""
     other = make_results(CATALOGUE, [make_host("elsewhere")])

@@ -13,14 +13,14 @@ from rich.table import Table
 from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.report import load_results, write
 from pgssi.report.compare import write_comparison
-from pgssi.report.document import read_document
+from pgssi.report.document import read_document, results_file
 from pgssi.report.view import gaps_by_host
 from pgssi.report.words import CAUSES, VERDICT_NAMES, clean, shorten, subject
 from pgssi.scoring import Cell, Finding, Level, score
 
 app = typer.Typer(help="Rapport HTML, comparaison et liste des écarts.", no_args_is_help=True)
 
-Results = Annotated[Path, typer.Argument(metavar="RESULTS.json", help="Résultats écrits par pgssi verify.")]
+Results = Annotated[Path, typer.Argument(metavar="RESULTS.json", help="Résultats écrits par pgssi verify, ou leur répertoire.")]
 STYLES = {"non_conforme": "red", "non_verifie": "magenta"}
 
 
@@ -30,13 +30,14 @@ def html(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Répertoire ; par défaut celui des résultats.")] = None,
 ) -> None:
     """Écrit report.html et junit.xml."""
-    typer.echo(str(write(read_document(results), output or results.parent, source=str(results))))
+    source = results_file(results)
+    typer.echo(str(write(read_document(source), output or source.parent, source=str(source))))
 
 
 @app.command()
 def compare(
-    before: Annotated[Path, typer.Argument(metavar="AVANT.json", help="Résultats de départ.")],
-    after: Annotated[Path, typer.Argument(metavar="APRES.json", help="Résultats d'arrivée.")],
+    before: Annotated[Path, typer.Argument(metavar="AVANT", help="Résultats de départ : results.json ou son répertoire.")],
+    after: Annotated[Path, typer.Argument(metavar="APRES", help="Résultats d'arrivée : results.json ou son répertoire.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Page HTML à écrire.")],
 ) -> None:
     """Écrit une page qui montre les deux rapports côte à côte et ce qui a changé."""
