@@ -50,7 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the plan, or take the one of the controlling process."""
     config.addinivalue_line("markers", "rule(id): the rule of the catalogue that the test proves.")
-    config.addinivalue_line("markers", "acts: the test changes something on the host for a moment.")
+    config.addinivalue_line(
+        "markers", "acts(turn): the test changes something on the host for a moment; turn, if any: first or last."
+    )
     if not hasattr(config, "workerinput"):
         collector = config.pluginmanager.get_plugin(COLLECTOR)  # `pgssi verify` brings its own
         if collector is None:
@@ -118,7 +120,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=outside)
         left_out = set(outside)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: (order.get(_host(item) or "", -1), item.get_closest_marker("acts") is not None))
+    items.sort(key=lambda item: (order.get(_host(item) or "", -1), _turn(item)))
+
+
+def _turn(item: pytest.Item) -> int:
+    """Return when a test runs on its host: what only reads comes first, then what acts, ``first`` and ``last`` apart."""
+    acts = item.get_closest_marker("acts")
+    return 0 if acts is None else {"first": 1, "last": 3}.get("".join(acts.args), 2)
 
 
 def _host(item: pytest.Item) -> str | None:

@@ -225,26 +225,34 @@ def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
 
 
 @pytest.fixture(scope="session")
-def ssh_in(host: Any, facts: Any) -> Callable[..., Any]:
-    """``ssh_in(login, password, command)``: a real login over SSH, each from its own loopback address.
+def ssh_script(facts: Any) -> Callable[..., str]:
+    """``ssh_script(login, password, command, number)``: the shell script of a real login over SSH, from loopback to loopback.
 
     sshd of Debian 13 holds failures against an address: from one address the fourth attempt would be refused for
-    that reason, and prove nothing about the account. rc 255 with "Permission denied" is a refusal.
+    that reason, and prove nothing about the account. number: another one for each login, 2 to 63999, or a shell expression.
     """
     port = facts.sshd().get("port", "22").split()[0]
-    counter = iter(range(2, 65000))
 
-    def login(user: str, password: str, command: str = "id -un") -> Any:
-        number = next(counter)
-        address = f"127.7.{number // 250}.{number % 250 + 2}"
-        script = (
-            "d=$(mktemp -d); trap 'rm -rf $d' EXIT; printf '#!/bin/sh\\nprintenv PW\\n' > $d/a; chmod 700 $d/a; "
-            f"PW=%s SSH_ASKPASS=$d/a SSH_ASKPASS_REQUIRE=force DISPLAY=:0 setsid -w ssh -p {port} -b {address} "
+    def script(user: str, password: str, command: str, number: int | str) -> str:
+        return (
+            f"n={number}; d=$(mktemp -d); trap 'rm -rf $d' EXIT; printf '#!/bin/sh\\nprintenv PW\\n' > $d/a; chmod 700 $d/a; "
+            f"PW={shlex.quote(password)} SSH_ASKPASS=$d/a SSH_ASKPASS_REQUIRE=force DISPLAY=:0 setsid -w ssh -p {port} "
+            "-b 127.7.$((n / 250)).$((n % 250 + 2)) "
             "-T -o LogLevel=INFO -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
             "-o NumberOfPasswordPrompts=1 -o PreferredAuthentications=password,keyboard-interactive "
-            f"-o PubkeyAuthentication=no -o ConnectTimeout=10 {user}@127.0.0.1 %s </dev/null"
+            f"-o PubkeyAuthentication=no -o ConnectTimeout=10 {user}@127.0.0.1 {shlex.quote(command)} </dev/null"
         )
-        result = host.run(script, password, command, timeout=40)
+
+    return script
+
+
+@pytest.fixture(scope="session")
+def ssh_in(host: Any, ssh_script: Callable[..., str]) -> Callable[..., Any]:
+    """``ssh_in(login, password, command)``: a real login over SSH. rc 255 with "Permission denied" is a refusal."""
+    counter = iter(range(2, 63900))
+
+    def login(user: str, password: str, command: str = "id -un") -> Any:
+        result = host.run(ssh_script(user, password, command, next(counter)), timeout=40)
         if result.rc == 255 and "Permission denied" not in result.stderr and "closed" not in result.stderr:
             raise RuntimeError(f"sshd n'a ni accepté ni refusé : {result.stderr[-200:]}")
         return result
