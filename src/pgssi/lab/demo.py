@@ -32,8 +32,8 @@ class Demo:
 
     def run(self) -> Path:
         """Run every step and return the page that compares before and after."""
-        self._step("Laboratoire : huit hôtes à leur premier jour")
         lab = Lab.load([str(INVENTORY)], say=self._say)
+        self._step(f"Laboratoire : {len(lab.hosts)} hôtes à leur premier jour")
         lab.reset()
         shutil.rmtree(OUTPUT, ignore_errors=True)
         before, after, page = OUTPUT / "before", OUTPUT / "after", OUTPUT / "index.html"

@@ -11,6 +11,16 @@ from pgssi.lab.podman import inside, podman
 from pgssi.paths import ROOT
 
 SEED = ROOT / "lab" / "seed"
+ROUTES = """[Unit]
+Description=Default routes of this container
+Before=network.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+{commands}
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,21 @@ def steps(host: LabHost) -> Steps:
     files = tuple(file for folder in folders if folder.is_dir() for file in sorted(folder.iterdir()))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     return Steps(files, digest)
+
+
+def give_routes(host: LabHost, container: str) -> None:
+    """Send what is not for its own zone to the gateway, now and after every restart."""
+    if not host.routes:
+        return
+    commands = "\n".join(
+        f"ExecStart=/usr/bin/ip -{version} route replace default via {address}"
+        for version, address in zip((4, 6), host.routes, strict=True)
+    )
+    inside(
+        container,
+        f"cat > /etc/systemd/system/lab-routes.service <<'UNIT'\n{ROUTES.format(commands=commands)}UNIT\n"
+        "systemctl --quiet enable --now lab-routes.service\n",
+    )
 
 
 def seed(host: LabHost, container: str, directory: Path) -> None:
