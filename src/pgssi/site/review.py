@@ -38,7 +38,7 @@ GROUPS = frozenset(
         "workstations",
     ]
 )
-_PER_HOST = ("site_backup_passphrase",)  # no reference leads to them: they do not make another model
+_PER_HOST = ("site_backup_passphrase", "site_interfaces")  # a host's own: they do not make another model
 _SECRET = ("passphrase", "password", "secret", "private")
 _CHECKS = (check_network, check_people, check_backup, check_texts)
 
