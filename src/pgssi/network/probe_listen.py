@@ -6,7 +6,8 @@ listener answers to the host itself, and leaves a child behind; ``collect`` make
 arrived, and end. The child also ends with the agent of the channel that started it, and after its time.
 
 Settings: token (of this run), addresses, ports ([protocol, port]), sport and sports (first source port of
-the probes and how many), ident (ICMP identifier of the probes), life (s).
+the probes and how many), forged (how many more, above these, forged packets have), ident (ICMP identifier
+of the probes), life (s).
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what a packet is: source, destination, protocol, port (0: echo request), forged
+    Seen = tuple[str, str, str, int, bool]
 
 TICK = 0.5
 ALL_PROTOCOLS = 3  # ETH_P_ALL
@@ -84,8 +88,8 @@ def sniffer(low: int, high: int, ident: int) -> socket.socket:
     return heard
 
 
-def decode(packet: bytes) -> tuple[str, str, str, int] | None:
-    """Return (source, destination, protocol, port) of a probe; port 0 for an echo request; None for others."""
+def decode(packet: bytes, above: int) -> Seen | None:
+    """Return what a packet is; None when it is no probe. above: first source port of forged packets."""
     if packet[0] >> 4 == 4:
         at, number, version = (packet[0] & 15) * 4, packet[9], socket.AF_INET
         source, destination = packet[12:16], packet[16:20]
@@ -97,8 +101,8 @@ def decode(packet: bytes) -> tuple[str, str, str, int] | None:
         return None
     if protocol == "icmp" and packet[at] not in (8, 128):  # echo requests only
         return None
-    port = 0 if protocol == "icmp" else struct.unpack_from("!H", packet, at + 2)[0]
-    return socket.inet_ntop(version, source), socket.inet_ntop(version, destination), protocol, port
+    sport, port = (0, 0) if protocol == "icmp" else struct.unpack_from("!HH", packet, at)
+    return socket.inet_ntop(version, source), socket.inet_ntop(version, destination), protocol, port, sport >= above
 
 
 def open_listeners(settings: dict[str, Any]) -> tuple[list[tuple[str, socket.socket]], list[list[Any]]]:
@@ -163,8 +167,8 @@ def serve(
     settings: dict[str, Any],
 ) -> None:
     """Answer and listen until somebody collects, the channel ends or time is over."""
-    token = settings["token"].encode()
-    seen: dict[tuple[str, str, str, int], list[int]] = {}
+    token, above = settings["token"].encode(), settings["sport"] + settings["sports"]
+    seen: dict[Seen, list[int]] = {}
     watch = selectors.DefaultSelector()
     for protocol, listener in opened:
         watch.register(listener, selectors.EVENT_READ, protocol)
@@ -177,21 +181,21 @@ def serve(
             if key.data == "control":
                 client, _ = control.accept()
                 with client:
-                    drain(heard, seen)
+                    drain(heard, seen, above)
                     client.sendall(json.dumps([[*probe, *counts] for probe, counts in seen.items()]).encode())
                 return
             if key.data == "sniff":
-                drain(heard, seen)
+                drain(heard, seen, above)
             elif isinstance(key.fileobj, socket.socket):
                 answer(key.data, key.fileobj, token)
 
 
-def drain(heard: socket.socket | None, seen: dict[tuple[str, str, str, int], list[int]]) -> None:
+def drain(heard: socket.socket | None, seen: dict[Seen, list[int]], above: int) -> None:
     """Count what the sniffer holds: [packets in, packets out] by probe."""
     with contextlib.suppress(BlockingIOError, InterruptedError):
         while heard:
             packet, (_, _, way, *_) = heard.recvfrom(256)
-            probe = decode(packet) if len(packet) >= 24 else None
+            probe = decode(packet, above) if len(packet) >= 24 else None
             if probe:
                 seen.setdefault(probe, [0, 0])[1 if way == OUTGOING else 0] += 1
 
@@ -231,7 +235,8 @@ def listen(settings: dict[str, Any]) -> None:
     opened, fates = open_listeners(settings)
     heard, fault = None, ""
     try:
-        heard = sniffer(settings["sport"], settings["sport"] + settings["sports"] - 1, settings["ident"])
+        last = settings["sport"] + settings["sports"] + settings["forged"] - 1
+        heard = sniffer(settings["sport"], last, settings["ident"])
     except OSError as error:
         fault = str(error)
     if os.fork() == 0:
@@ -247,7 +252,7 @@ def listen(settings: dict[str, Any]) -> None:
 
 
 def collect(settings: dict[str, Any]) -> None:
-    """Print what arrived since ``listen``: [source, destination, protocol, port, packets in, packets out]."""
+    """Print what arrived since ``listen``: [source, destination, protocol, port, forged, packets in, packets out]."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
         client.connect("\0pgssi-" + settings["token"][:16])

@@ -4,7 +4,8 @@ Fed through the standard input of ``python3 -`` by pgssi.network.probing, with i
 line. Standard library only, Python 3.8 or later.
 
 Settings: token, probes ([number, protocol, source, destination, port]), sport and sports, ident, timeout (s),
-at_once; spoofed: the same five of packets to send with a source that is not ours.
+at_once; tokens: what our listener at each destination answers; spoofed: the same five of packets to send with
+a source that is not ours.
 Prints {number: [result, detail, milliseconds]}. Results: open (our listener answered), other (something
 else did), refused (RST), rejected (ICMP error of somebody), unrouted (a router knows no way), silent
 (nothing came back), blocked (this host itself did not let it out), unsent (no such address or no route
@@ -50,8 +51,7 @@ class Prober:
     def __init__(self, settings: dict[str, Any]) -> None:
         """Take the settings; nothing is sent yet."""
         self.settings = settings
-        self.token = settings["token"].encode()
-        self.word = self.token[:16]
+        self.word = settings["token"].encode()[:16]
         self.timeout = settings["timeout"]
         self.sport = 0
         self.watch = selectors.DefaultSelector()
@@ -223,7 +223,8 @@ class Prober:
             self.fail(attempt, error, sending=False)
             return
         if attempt.protocol == "tcp" or data:
-            self.end(attempt, "open" if data == self.token else "other")
+            ours = self.settings["tokens"].get(attempt.destination, "").encode()
+            self.end(attempt, "open" if data == ours else "other")
 
     def fail(self, attempt: Attempt, error: OSError, sending: bool) -> None:
         """Tell an ICMP error of somebody from one of this host itself."""
@@ -299,7 +300,7 @@ def spoof(settings: dict[str, Any]) -> dict[int, list[Any]]:
     results: dict[int, list[Any]] = {}
     for place, (number, protocol, source, destination, port) in enumerate(settings["spoofed"]):
         kind = socket.AF_INET6 if ":" in destination else socket.AF_INET
-        sport = settings["sport"] + place % settings["sports"]
+        sport = settings["sport"] + settings["sports"] + place % settings["forged"]
         packet = forged(protocol, source, destination, port, sport, settings["token"].encode()[:16])
         try:
             with socket.socket(kind, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
