@@ -15,7 +15,8 @@ CONFINES: Mapping[str, frozenset[str]] = {
     "biomedical-confined": frozenset({"biomedical"}),
     "administration-network-only": frozenset({"administration"}),
 }
-EDGE, HOST, EGRESS, SPOOFING = "internet-edge-default-drop", "host-firewall-default-drop", "egress-allow-list", "spoofing-dropped"
+EDGE, HOST, EGRESS = "internet-edge-default-drop", "host-firewall-default-drop", "egress-allow-list"
+SPOOFING, FORWARDING = "spoofing-dropped", "no-forwarding-off-gateways"
 TRACED = frozenset({"blocked-flows-traced", "blocked-inside-flows-traced"})
 
 
@@ -26,6 +27,7 @@ class Enforcement:
     inbound, outbound: what is sent to it, what it sends itself. open_zones: zones that a gateway lets talk to each other
     freely (None: all it forwards is refused by default, or it forwards nothing); open_edge: also with the Internet.
     spoofing: packets whose source does not belong where they come from; traced: refused packets leave a trace.
+    forwards_nothing: it is no gateway and must not be one.
     """
 
     inbound: bool
@@ -34,6 +36,7 @@ class Enforcement:
     traced: bool
     open_zones: frozenset[str] = frozenset()
     open_edge: bool = False
+    forwards_nothing: bool = False
 
 
 def enforcement(host: NetHost, zones: Iterable[Zone]) -> Enforcement:
@@ -46,8 +49,9 @@ def enforcement(host: NetHost, zones: Iterable[Zone]) -> Enforcement:
     return Enforcement(
         inbound=HOST in host.rules,
         outbound=EGRESS in host.rules,
-        spoofing=SPOOFING in host.rules or HOST in host.rules,
+        spoofing=(SPOOFING if host.gateway else HOST) in host.rules,
         traced=not TRACED.isdisjoint(host.rules),
         open_zones=opened if host.gateway else frozenset(),
         open_edge=host.gateway and not edge,
+        forwards_nothing=not host.gateway and FORWARDING in host.rules,
     )

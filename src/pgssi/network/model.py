@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -49,11 +49,14 @@ class Network:
 
     @cached_property
     def endpoints(self) -> dict[str, Endpoint]:
-        """Return everything that a flow may name: zones, hosts, equipment, groups (``all``: every host)."""
+        """Return everything that a flow may name: zones, hosts, equipment, groups (``all``: every host).
+
+        A zone and a group of the same name are told apart by ``zone:NAME`` and ``group:NAME``.
+        """
         found: dict[str, Endpoint] = {}
         for name, members in self.groups.items():
             blocks = dict.fromkeys(Block.of(a) for member in members for a in self.hosts[member].addresses)
-            found[name] = Endpoint(name, "group", tuple(blocks), members)
+            found[name] = found[f"group:{name}"] = Endpoint(name, "group", tuple(blocks), members)
         for name, item in self.equipment.items():
             found[name] = Endpoint(name, "equipment", tuple(dict.fromkeys(Block.of(a) for a in item.addresses)))
         for name, host in self.hosts.items():
@@ -61,6 +64,7 @@ class Network:
         singles = [block for endpoint in found.values() for block in endpoint.blocks]
         for name in self.zones:
             found[name] = Endpoint(name, "zone", tuple(_split(self.blocks(name), singles)))
+            found[f"zone:{name}"] = found[name]
         return found
 
     def blocks(self, zone: str) -> tuple[Block, ...]:
@@ -237,8 +241,15 @@ def _login(name: str, variables: Mapping[str, Any]) -> tuple[str, int] | None:
     return str(variables.get("ansible_host") or name), int(port) if port.isdecimal() and len(port) < 6 else OPERATORS_PORT
 
 
-def load(hostvars: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None = None, today: date | None = None) -> Network:
+def load(
+    hostvars: Mapping[str, Mapping[str, Any]],
+    catalogue: Catalogue | None = None,
+    today: date | None = None,
+    judged: Collection[str] | None = None,
+) -> Network:
     """Read the network from the variables of every host of the inventory, as Ansible's ``hostvars`` gives them.
+
+    judged: the hosts whose rules in force are wanted (default: all); the others are only known by their addresses.
 
     Of a pgssi.inventory.Inventory: ``load({name: host.variables for name, host in inventory.hosts.items()})``.
     Raises InvalidInput for a model that ``pgssi check`` would refuse too.
@@ -250,8 +261,10 @@ def load(hostvars: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None 
     for name in hostvars:
         variables = hostvars[name]
         groups = tuple(str(group) for group in variables["group_names"])
-        context = HostContext.from_vars(name, groups, variables, today)
-        hosts.append((str(name), frozenset(groups), variables, frozenset(rules_in_force(catalogue, context))))
+        rules: tuple[str, ...] = ()
+        if judged is None or name in judged:
+            rules = rules_in_force(catalogue, HostContext.from_vars(name, groups, variables, today))
+        hosts.append((str(name), frozenset(groups), variables, frozenset(rules)))
         site = variables if site is None else site
     network = build(site or {}, hosts, today)
     _refuse(network)

@@ -14,6 +14,11 @@ from pgssi.network.parts import Equipment, Fault, Flow, Interface, Path, Port, S
 
 _PREFIX = re.compile(r".*/[0-9]{1,3}\Z", re.DOTALL)
 _PORT = re.compile(r"(?:(icmp)|(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?)\Z")
+# The variables that the network is read from: those of the site, then those of each host.
+READ: Mapping[str, tuple[str, ...]] = {
+    "site": ("site_palier", "site_guidance", "site_waivers", "site_zones", "site_equipment", "site_services", "site_flows"),
+    "host": ("group_names", "site_interfaces", "ansible_host", "ansible_port", "ansible_connection"),
+}
 _EXAMPLE = {4: "10.1.2.0/24", 6: "fd00:0:0:2::/64"}
 # What no machine of a site may have as its address.
 UNUSABLE = [IPNetwork(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3",
