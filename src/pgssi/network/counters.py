@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pgssi.network.probing import Prober
+from pgssi.network.ruleset import COUNTERS
 
 TABLE = "inet pgssi"
-# -t: without the elements of the sets, which may be many. Exit 1 with no table: another firewall, or none.
-COMMAND = f"command -v nft >/dev/null || exit 3; nft -j -t list table {TABLE}"
+
+# Named counters only: the elements of the sets may be many. Exit 1 without our table: another firewall, or none.
+COMMAND = f"command -v nft >/dev/null || exit 3; nft -j list counters table {TABLE}"
 
 
 def read_drops(prober: Prober, names: list[str]) -> dict[str, int]:
@@ -23,26 +25,8 @@ def read_drops(prober: Prober, names: list[str]) -> dict[str, int]:
     return {name: count for name, count in prober.everywhere(names, work).items() if count is not None}
 
 
-def dropped(document: Mapping[str, Any]) -> int:
-    """Return the packets that the dropping rules of a table have counted; a rule may use a named counter.
-
-    A chain that a rule jumps or goes to may itself drop: only rules that hold the verdict count, so that no
-    packet counts twice.
-    """
-    items = document.get("nftables", [])
-    named = {item["counter"]["name"]: int(item["counter"]["packets"]) for item in items if "counter" in item}
-    total, once = 0, set()
-    for expressions in (item["rule"].get("expr", []) for item in items if "rule" in item):
-        if not any("drop" in expression for expression in expressions if isinstance(expression, Mapping)):
-            continue
-        for counter in _counters(expressions):
-            if isinstance(counter, Mapping):
-                total += int(counter.get("packets", 0))
-            elif counter not in once:
-                once.add(counter)
-                total += named.get(str(counter), 0)
-    return total
-
-
-def _counters(expressions: list[Any]) -> Iterator[Any]:
-    yield from (e["counter"] for e in expressions if isinstance(e, Mapping) and e.get("counter") is not None)
+def dropped(document: Mapping[str, Any]) -> int | None:
+    """Return the packets that the counters of refusals hold; None when the table has none of them."""
+    counters = [item["counter"] for item in document.get("nftables", []) if "counter" in item]
+    ours = [int(counter["packets"]) for counter in counters if counter.get("name") in COUNTERS]
+    return sum(ours) if ours else None

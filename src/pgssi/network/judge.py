@@ -13,6 +13,7 @@ LISTENS = ("up", "taken")
 REASONS = {
     "passed": "passe",
     "dropped": "jeté par {by}",
+    "vanished": "jeté en chemin",
     "leaked": "passe alors que rien ne le déclare",
     "answered": "refusé par une réponse ({detail}) au lieu d'être jeté",
     "crossed": "a traversé {by}, qui devait le jeter",
@@ -66,12 +67,27 @@ def unknown(reason: str, by: str = "", detail: str = "") -> Verdict:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known of one run. heard: by host; faults: hosts that could not take part; reached: pairs of
-    addresses between which some declared probe passed."""
+    """What is known of one run.
+
+    heard: by host; faults: hosts that could not take part; reached: pairs of addresses between which some
+    declared probe passed; gateways: those of the inventory.
+    """
 
     heard: Mapping[str, Heard]
     faults: Mapping[str, str]
     reached: frozenset[tuple[str, str]] = frozenset()
+    gateways: frozenset[str] = frozenset()
+
+    def vouched(self, probe: Probe) -> bool:
+        """Return whether the two ends were seen to talk, so that silence between them is a firewall's doing.
+
+        To each other; or, where the firewall in between is none of the inventory's, to anybody.
+        """
+        one, two = probe.source.address, probe.target.address
+        if (one, two) in self.reached:
+            return True
+        between = not self.gateways and probe.source.zone != probe.target.zone
+        return between and any(a == one for a, _ in self.reached) and any(b == two for _, b in self.reached)
 
     def passes(self, host: str, probe: Probe) -> tuple[int, int] | None:
         """Return the packets of a probe that came into and left a host; None when nobody could see them."""
@@ -155,11 +171,10 @@ def _refused(probe: Probe, met: Met, scene: Scene) -> Verdict:
         arrived = scene.passes(probe.target.owner, probe)
         return bad("crossed", decider) if arrived and arrived[0] else good("dropped", decider)
     seen = scene.passes(decider, probe)
-    if seen is None:  # nobody could look: the pair must have shown otherwise that it can talk
-        known = (probe.source.address, probe.target.address) in scene.reached
-        return good("dropped", decider) if known else unknown("no_witness")
+    if seen is None:  # nobody could look
+        return good("vanished") if scene.vouched(probe) else unknown("no_witness")
     if not seen[0]:
-        return unknown("unreached", decider)
+        return good("vanished") if scene.vouched(probe) else unknown("unreached", decider)
     if seen[1] and decider != probe.target.owner:
         return bad("crossed", decider)
     return good("dropped", decider)

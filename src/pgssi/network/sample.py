@@ -110,10 +110,11 @@ def make_sample(network: Network, senders: Collection[str], targets: Collection[
                 continue
             one, two = IPAddress(source.address), IPAddress(target.address)
             otherwise = network.decide(one, two, "tcp", 0)
+            closed = not otherwise.allowed or _elsewhere_closed(network, source, target)
             for protocol, port in ports[target.owner]:
                 line = network.matrix.find(one, two, protocol, port)
                 kind: Kind = "declared" if line else "elsewhere" if (protocol, port) in declared else "random"
-                if not line and otherwise.allowed:
+                if not line and not closed:
                     unfiltered += 1
                 elif line or source.owner in some:
                     number = len(probes)
@@ -135,6 +136,11 @@ def make_sample(network: Network, senders: Collection[str], targets: Collection[
         mute=tuple(zone for zone in network.zones if zone not in seen),
         through=tuple(zone for zone in network.zones if zone in seen and zone not in behind),
     )
+
+
+def _elsewhere_closed(network: Network, source: Place, target: Place) -> bool:
+    """Return whether a firewall that is not in the inventory must keep two zones apart."""
+    return not network.gateways and network.palier >= 2 and source.zone != target.zone
 
 
 def _declared_ports(network: Network, seed: int) -> tuple[tuple[Protocol, int], ...]:
