@@ -46,7 +46,7 @@ def plain(text):
 
 
 class Typed:
-    """Lines typed on a terminal. ``lines``: {at, text, raw}; raw: the text is only what was pressed."""
+    """Lines typed on a terminal. ``lines``: {at, text, raw, masked}; raw: only what was pressed; masked: a secret."""
 
     def __init__(self):
         """Start with nothing typed."""
@@ -78,7 +78,14 @@ class Typed:
     def end(self):
         """Take the end of a line, or of the session."""
         if self._line:
-            self.lines.append({"at": round(self._at, 1), "text": "".join(self._line), "raw": self._raw or self._full})
+            self.lines.append(
+                {
+                    "at": round(self._at, 1),
+                    "text": "".join(self._line),
+                    "raw": self._raw or self._full,
+                    "masked": not set(self._line) - {"*"},
+                }
+            )
         self._line, self._raw = [], False
 
 
@@ -294,7 +301,7 @@ def described(folder, mode, command):
         moves = Sftp()
     elif mode == "exec" and re.match(r"(?:\S*/)?scp\s(?:.*\s)?-[a-zA-Z]*[tf](?:\s|$)", command):
         moves = Scp(command)
-    commands = [{"at": 0.0, "text": command, "raw": False}] if mode == "exec" and command else []
+    commands = [{"at": 0.0, "text": command, "raw": False, "masked": False}] if mode == "exec" and command else []
     for at, stream, data in chunks(folder):
         if stream == "ttyin":
             typed.pressed(at, data)
