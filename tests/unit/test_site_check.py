@@ -45,11 +45,18 @@ def groups(demo: Path) -> dict[str, frozenset[str]]:
     return {host: frozenset(name for name, group in tree["children"].items() if host in group["hosts"]) for host in tree["hosts"]}
 
 
+@pytest.fixture(scope="session")
+def own(demo: Path) -> dict[str, dict[str, Any]]:
+    """What hosts.yml says of each demo host."""
+    hosts: dict[str, dict[str, Any]] = yaml.safe_load((demo / "hosts.yml").read_text("utf-8"))["all"]["hosts"]
+    return hosts
+
+
 Check = Callable[[Mapping[str, Any]], Review]
 
 
 @pytest.fixture
-def check(demo: Path, groups: Mapping[str, frozenset[str]]) -> Check:
+def check(demo: Path, groups: Mapping[str, frozenset[str]], own: Mapping[str, dict[str, Any]]) -> Check:
     """Review a model on the demo hosts."""
 
     def run(values: Mapping[str, Any], lang: str = "fr") -> Review:
@@ -57,7 +64,7 @@ def check(demo: Path, groups: Mapping[str, frozenset[str]]) -> Check:
             Host(
                 name,
                 member,
-                {**values, "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"},
+                {**values, **own[name], "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"},
             )
             for name, member in groups.items()
         ]

@@ -48,12 +48,13 @@ class Matrix:
         """Return the elements, the most specific first: nftables refuses one whose start lies in an earlier, wider one."""
         found: defaultdict[_Key, list[tuple[int, int, str]]] = defaultdict(list)
         for flow in self._flows:
-            for key, port in self._expand(flow):
+            for key, port in self.expand(flow):
                 found[key].append((port.first, port.last, flow.id))
         keys = sorted(found, key=lambda key: (_width(key[0]) + _width(key[1]), key[0], key[1], key[2]))
         return tuple(Line(flow, *key, first, last) for key in keys for first, last, flow in _disjoint(found[key]))
 
-    def _expand(self, flow: Flow) -> Iterator[tuple[_Key, Port]]:
+    def expand(self, flow: Flow) -> Iterator[tuple[_Key, Port]]:
+        """Yield what one flow opens by itself: ((source, destination, protocol), port)."""
         ports = [port for name in flow.services if name in self._network.services for port in self._network.services[name].ports]
         sources = list(_blocks(self._network.endpoints, flow.sources))
         destinations = list(_blocks(self._network.endpoints, flow.destinations))

@@ -8,7 +8,7 @@ from typing import Any
 
 from netaddr import IPAddress, IPNetwork
 
-from pgssi.catalogue import Catalogue, load_catalogue
+from pgssi.catalogue import Catalogue
 from pgssi.inforce import HostContext, rules_in_force
 from pgssi.network.model import Network, build
 from pgssi.site.model import Finding, Path, Site, nearest
@@ -17,9 +17,8 @@ from pgssi.site.schema import schema_findings
 VARIABLES = ("site_zones", "site_equipment", "site_services", "site_flows")
 
 
-def network_of(site: Site, catalogue: Catalogue | None = None) -> Network:
+def network_of(site: Site, catalogue: Catalogue) -> Network:
     """Return the network of a site model, without the entries that break the schema."""
-    known = catalogue or load_catalogue()
     sound = {name: _sound(site, name) for name in VARIABLES}
     sound["site_palier"] = site.values["site_palier"] if site.sound("site_palier") is not None else 0
     waivers = [entry for _, entry in site.entries("site_waivers")]
@@ -33,7 +32,7 @@ def network_of(site: Site, catalogue: Catalogue | None = None) -> Network:
             site.today,
         )
         own = host.variables if not any(schema_findings(_alone(host.variables))) else {**host.variables, "site_interfaces": {}}
-        hosts.append((host.name, host.groups, own, frozenset(rules_in_force(known, context))))
+        hosts.append((host.name, host.groups, own, frozenset(rules_in_force(catalogue, context))))
     return build(sound, hosts, site.today)
 
 
@@ -51,9 +50,8 @@ def _sound(site: Site, variable: str) -> object:
     )
 
 
-def check_network(site: Site) -> Iterator[Finding]:
+def check_network(site: Site, network: Network) -> Iterator[Finding]:
     """Yield what is wrong with site_zones, site_interfaces, site_equipment and the addresses of the hosts."""
-    network = network_of(site)
     for fault in network.faults:
         if fault.path[0] != "site_flows":
             yield Finding(fault.code, fault.path, fault.value, dict(fault.details), host=fault.host)
@@ -73,10 +71,21 @@ def _zones(site: Site, network: Network) -> Iterator[Finding]:
             vlans[vlan] = str(path[1])
     found = [(("site_zones", name, f"cidr{net.version}"), net) for name, zone in network.zones.items() for net in zone.networks]
     yield from _overlaps(found)
+    yield from _single_family(network)
     whole = [path for path, net in found if net.prefixlen == 0]
     for first, second in combinations(whole, 2):
         if first[2] == second[2]:
             yield Finding("internet_twice", second, "", {"other": first[1]})
+
+
+def _single_family(network: Network) -> Iterator[Finding]:
+    """Yield the zones that have one family where others have both: nobody would filter the other one there."""
+    inside = {name: {net.version for net in zone.networks} for name, zone in network.zones.items() if zone.networks}
+    both = [name for name, versions in inside.items() if len(versions) == 2]
+    for name, versions in inside.items():
+        if both and len(versions) == 1:
+            missing = 6 if 4 in versions else 4
+            yield Finding("zone_single_family", ("site_zones", name), name, {"missing": missing, "other": both[0]})
 
 
 def _overlaps(found: Sequence[tuple[Path, IPNetwork]]) -> Iterator[Finding]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pgssi.site.model import Finding
+from pgssi.site.words_network import NETWORK
+from pgssi.site.words_suppliers import SUPPLIERS
 
 # code: ((message, remedy) in French, (message, remedy) in English)
 MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    **NETWORK,
+    **SUPPLIERS,
     "unknown_variable": (
         ("variable inconnue", "{maybe_fr}Le préfixe site_ est réservé au modèle de site."),
         ("unknown variable", "{maybe_en}The prefix site_ is reserved for the site model."),
@@ -71,74 +75,6 @@ MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "look_alike": (
         ("« {word} » mélange deux alphabets ({character})", "Retaper ce mot au clavier."),
         ('"{word}" mixes two alphabets ({character})', "Type this word again."),
-    ),
-    "not_a_network": (
-        ("n'est pas un réseau IPv{version}", "L'écrire par exemple {example}."),
-        ("is not an IPv{version} network", "Write it for example {example}."),
-    ),
-    "host_bits": (
-        ("est une adresse dans un réseau, pas un réseau", "Écrire {network}."),
-        ("is an address in a network, not a network", "Write {network}."),
-    ),
-    "not_an_address": (
-        ("n'est pas une adresse IP", 'L\'écrire par exemple "10.1.2.10" ou "fd00:0:0:2::a".'),
-        ("is not an IP address", 'Write it for example "10.1.2.10" or "fd00:0:0:2::a".'),
-    ),
-    "not_usable": (
-        (
-            "réservé par les normes (boucle locale, lien local, multicast…) : aucune machine du site n'y est",
-            "Choisir un réseau ou une adresse du plan d'adressage.",
-        ),
-        (
-            "reserved by the standards (loopback, link-local, multicast…): no machine of the site is there",
-            "Choose a network or an address of the address plan.",
-        ),
-    ),
-    "whole_internet": (
-        ("toutes les adresses du monde", "Écrire le réseau de la zone, ou use: [internet] si c'est Internet."),
-        ("every address of the world", "Write the network of the zone, or use: [internet] if it is the Internet."),
-    ),
-    "internet_twice": (
-        ("{other} est déjà tout ce qui n'est dans aucune zone", "N'en garder qu'une."),
-        ("{other} already is whatever is in no zone", "Keep one of them."),
-    ),
-    "bad_port": (
-        ("port impossible", "Écrire tcp/22, udp/5000-5010 (de 1 à 65535, le plus petit d'abord) ou icmp."),
-        ("impossible port", "Write tcp/22, udp/5000-5010 (1 to 65535, the smaller first) or icmp."),
-    ),
-    "outside_zone": (
-        ("n'est pas dans la zone {zone} ({networks}) mais dans : {found}", "Corriger l'adresse ou la zone."),
-        ("is not in zone {zone} ({networks}) but in: {found}", "Correct the address or the zone."),
-    ),
-    "outside_zones": (
-        ("n'est dans aucune zone", "Corriger l'adresse ; zones : {zones}."),
-        ("is in no zone", "Correct the address; zones: {zones}."),
-    ),
-    "reserved_address": (
-        ("première ou dernière adresse du réseau de {zone} : aucune machine ne peut la porter", "En choisir une autre."),
-        ("first or last address of the network of {zone}: no machine can bear it", "Choose another one."),
-    ),
-    "family_missing": (
-        (
-            "pas d'adresse IPv{version} alors que la zone {zone} en a : ce côté ne serait ni filtré ni vérifié",
-            "Ajouter l'adresse IPv{version}, ou retirer ce réseau de la zone si personne ne l'y utilise.",
-        ),
-        (
-            "no IPv{version} address although zone {zone} has some: that side would be neither filtered nor verified",
-            "Add the IPv{version} address, or remove that network from the zone if nobody uses it there.",
-        ),
-    ),
-    "overlap": (
-        ("recouvre la zone {other}", "Donner à chaque zone un réseau à elle."),
-        ("overlaps zone {other}", "Give each zone a network of its own."),
-    ),
-    "vlan_twice": (
-        ("VLAN déjà pris par la zone {other}", "Donner à chaque zone son VLAN."),
-        ("VLAN already used by zone {other}", "Give each zone a VLAN of its own."),
-    ),
-    "address_twice": (
-        ("même adresse que {other}", "Corriger l'adresse : un hôte ne reçoit pas deux descriptions."),
-        ("same address as {other}", "Correct the address: one host cannot have two descriptions."),
     ),
     "unknown_reference": (
         ("n'existe pas dans {where}", "{maybe_fr}Choisir parmi : {known}."),
