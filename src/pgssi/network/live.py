@@ -15,27 +15,33 @@ from pgssi.transport.backend import channel_for
 NEEDED = ("site_", "ansible_host", "ansible_port", "ansible_connection")
 
 
-def network_of(inventory: Inventory, catalogue: Catalogue | None = None) -> Network:
-    """Return the network that all the hosts of an inventory describe, whatever its limit."""
-    return load(
-        {
-            name: {"group_names": list(host.groups)}
-            | {key: host.variables[key] for key in host.variables if key.startswith(NEEDED)}
-            for name, host in inventory.hosts.items()
-        },
-        catalogue,
-    )
+def network_of(inventory: Inventory, catalogue: Catalogue | None = None, least: int = 0) -> Network:
+    """Return the network that all the hosts of an inventory describe, whatever its limit.
+
+    least: palier at which to judge a host that aims lower. Raises InvalidInput for a model that cannot be used.
+    """
+    hosts = {}
+    for name, host in inventory.hosts.items():
+        known = {key: host.variables[key] for key in host.variables if key.startswith(NEEDED)}
+        aim = {"site_palier": max(least, int(known.get("site_palier", 0)))}
+        hosts[name] = {**known, **aim, "group_names": list(host.groups)}
+    return load(hosts, catalogue)
 
 
-def prober_of(inventory: Inventory, network: Network, channel: Callable[[str], Channel] | None = None) -> Prober:
-    """Return what runs probes on every host, and on the equipment that a lab has made.
+def prober_of(
+    inventory: Inventory,
+    network: Network,
+    channel: Callable[[str], Channel] | None = None,
+    allowed: Callable[[str], bool] = lambda _: True,
+) -> Prober:
+    """Return what runs probes on every host where it is allowed, and on the equipment that a lab has made.
 
     channel: gives the channel of a host that somebody else opens and closes; new ones are made without it.
     """
     channels = {
         name: channel(name) if channel else channel_for(inventory.hosts[name].connection)
         for name in network.hosts
-        if network.hosts[name].interfaces
+        if network.hosts[name].interfaces and allowed(name)
     }
     pythons = {name: inventory.hosts[name].connection.python for name in channels}
     return Prober({**channels, **_lab_equipment(inventory, network)}, pythons)

@@ -31,7 +31,8 @@ class Proof:
     """Everything that one proof found.
 
     counted: (packets that must have been counted, packets counted) by host that has our table; faults: hosts
-    that could not take part; blind: hosts that could not look at packets, with why.
+    that could not take part; blind: hosts that could not look at packets, with why; equipment: destinations
+    that are no inventory host.
     """
 
     sample: Sample
@@ -39,6 +40,7 @@ class Proof:
     counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     blind: Mapping[str, str] = field(default_factory=dict)
+    equipment: frozenset[str] = frozenset()
     seconds: float = 0.0
 
     def towards(self, host: str) -> list[Outcome]:
@@ -89,7 +91,7 @@ def prove(
         if not waiting:
             break
     ordered = tuple(found[probe.number] for probe in sample.probes)
-    return Proof(sample, ordered, counted, dict(prober.faults), blind, time.monotonic() - began)
+    return Proof(sample, ordered, counted, dict(prober.faults), blind, frozenset(network.equipment), time.monotonic() - began)
 
 
 def _round(

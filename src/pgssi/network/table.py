@@ -67,9 +67,10 @@ def statement(proof: Proof) -> list[str]:
     lines = [
         f"{len(proof.outcomes)} sondes, depuis {len(senders)} machines de {len({p.zone for p in sample.sources})} zones, "
         f"vers {len({p.owner for p in sample.targets})} hôtes et équipements, en {proof.seconds:.0f} s.",
-        f"Doivent passer : {kinds['declared']} (tous les flux déclarés). Doivent être jetées : {kinds['elsewhere']} vers des ports "
-        f"déclarés ailleurs, {kinds['random']} vers des ports au hasard ({sample.random_ports} par protocole et par destination, "
-        f"graine {sample.seed}), {kinds['forged']} à l'adresse usurpée. {len(declared)} ports distincts, TCP, UDP et ICMP, IPv4 et IPv6.",
+        f"Doivent passer : {kinds['declared']} (tous les flux déclarés). Doivent être jetées : {kinds['elsewhere']} vers des "
+        f"ports déclarés ailleurs, {kinds['random']} vers des ports au hasard ({sample.random_ports} par protocole et par "
+        f"destination, graine {sample.seed}), {kinds['forged']} à l'adresse usurpée. {len(declared)} ports distincts, "
+        "TCP, UDP et ICMP, IPv4 et IPv6.",
     ]
     if sample.unfiltered:
         lines.append(
