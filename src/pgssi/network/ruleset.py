@@ -193,9 +193,16 @@ def _named(network: Network, zones: Iterable[str], version: int) -> str:
 
 
 def _output(here: Enforcement) -> Iterator[str]:
-    if not here.outbound:
+    """Yield what a host may send: all it asks itself, or only the matrix; in both cases no answer that the matrix refuses."""
+    if not (here.inbound or here.outbound):
         return
     yield "oif lo accept"
+    if not here.outbound:
+        yield "ct direction original accept"
+        yield from _both("matrix")
+        yield from _both("older")
+        yield "ct direction reply jump refused_output"
+        return
     yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } ip6 hoplimit 255 accept"
     yield "icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 daddr ff02::/16 accept"
     yield "ip protocol udp udp sport 68 udp dport 67 accept"
