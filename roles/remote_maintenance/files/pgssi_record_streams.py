@@ -262,7 +262,7 @@ class Scp:
                 return
 
     def _header(self, at):
-        match = self.HEADER.match(self._buffer)
+        match = self.HEADER.match(bytes(self._buffer[:4096]))
         if match is None:
             self.damaged = b"\n" in self._buffer or len(self._buffer) > 4096
             return False
@@ -276,9 +276,9 @@ class Scp:
             if not match.group(2):
                 self.damaged = True
                 return False
-            path = (
-                "/".join([self._root, *self._path, name]) if self._direction == "to_equipment" else "/".join([*self._path, name])
-            )
+            path = "/".join([*self._path, name])
+            if self._direction == "to_equipment":  # a folder, or the file itself under another name: only its end knows
+                path = f"{self._root}/{path}" if self._path else f"{self._root} ({name})"
             self._file, self._left, self._offset = Moved(at, "scp", self._direction, path), int(match.group(3)), 0
             if not self._left:
                 self._done(True)
