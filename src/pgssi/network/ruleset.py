@@ -68,7 +68,7 @@ def _head(host: NetHost) -> Iterator[str]:
         key = f"{address} . {address} . inet_proto . inet_service"
         yield f"    set flows{version} {{ type {key}; flags interval; counter; }}"
         yield f"    set ping{version} {{ type {address} . {address}; flags interval; counter; }}"
-        yield f"    set windows{version} {{ type {key}; flags timeout; counter; }}"
+        yield f"    set windows{version} {{ type {key}; flags interval, timeout; counter; }}"
         yield f"    set loud{version} {{ type {address}; size 8192; flags dynamic, timeout; timeout 1m; }}"
     yield from (f"    counter {name} {{ }}" for name in COUNTERS)
     yield "}"
