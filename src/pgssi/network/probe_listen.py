@@ -168,7 +168,7 @@ def serve(
 ) -> None:
     """Answer and listen until somebody collects, the channel ends or time is over."""
     token, above = settings["token"].encode(), settings["sport"] + settings["sports"]
-    seen: dict[Seen, list[int]] = {}
+    seen: dict[Seen, dict[str, list[int]]] = {}
     watch = selectors.DefaultSelector()
     for protocol, listener in opened:
         watch.register(listener, selectors.EVENT_READ, protocol)
@@ -182,7 +182,7 @@ def serve(
                 client, _ = control.accept()
                 with client:
                     drain(heard, seen, above)
-                    client.sendall(json.dumps([[*probe, *counts] for probe, counts in seen.items()]).encode())
+                    client.sendall(json.dumps([[*probe, *most(counts)] for probe, counts in seen.items()]).encode())
                 return
             if key.data == "sniff":
                 drain(heard, seen, above)
@@ -190,14 +190,19 @@ def serve(
                 answer(key.data, key.fileobj, token)
 
 
-def drain(heard: socket.socket | None, seen: dict[Seen, list[int]], above: int) -> None:
-    """Count what the sniffer holds: [packets in, packets out] by probe."""
+def drain(heard: socket.socket | None, seen: dict[Seen, dict[str, list[int]]], above: int) -> None:
+    """Count what the sniffer holds: [packets in, packets out] by probe and interface."""
     with contextlib.suppress(BlockingIOError, InterruptedError):
         while heard:
-            packet, (_, _, way, *_) = heard.recvfrom(256)
+            packet, (interface, _, way, *_) = heard.recvfrom(256)
             probe = decode(packet, above) if len(packet) >= 24 else None
             if probe:
-                seen.setdefault(probe, [0, 0])[1 if way == OUTGOING else 0] += 1
+                seen.setdefault(probe, {}).setdefault(interface, [0, 0])[1 if way == OUTGOING else 0] += 1
+
+
+def most(counts: dict[str, list[int]]) -> list[int]:
+    """Return the packets in and out: a VLAN or a bridge shows the same packet on two interfaces."""
+    return [max(count[way] for count in counts.values()) for way in (0, 1)]
 
 
 def check(fates: list[list[Any]], token: bytes) -> None:

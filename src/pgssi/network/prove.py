@@ -116,7 +116,7 @@ def _round(
     )
     scene = Scene(heard, prober.faults, passed, frozenset(gateway.name for gateway in network.gateways))
     outcomes = [Outcome(probe, met.get(probe.number), judge(probe, met.get(probe.number), scene)) for probe in probes]
-    outcomes, drops = _count(outcomes, before, after)
+    outcomes, drops = _count(outcomes, before, after, scene)
     return outcomes, drops, {name: known.fault for name, known in heard.items() if not known.sniffs}
 
 
@@ -132,12 +132,13 @@ def _listening(network: Network, prober: Prober, sample: Sample, probes: Sequenc
 
 
 def _count(
-    outcomes: Sequence[Outcome], before: Mapping[str, int], after: Mapping[str, int]
+    outcomes: Sequence[Outcome], before: Mapping[str, int], after: Mapping[str, int], scene: Scene
 ) -> tuple[list[Outcome], dict[str, tuple[int, int]]]:
-    """Hold what was dropped against what the hosts have counted; what is missing there was not counted."""
+    """Hold the packets that were dropped against what the hosts have counted; what is missing there was not counted."""
     drops: dict[str, tuple[int, int]] = {}
     for host in before:
-        needed = sum(outcome.verdict.by == host and outcome.verdict.reason == "dropped" for outcome in outcomes)
+        mine = [o.probe for o in outcomes if o.verdict.by == host and o.verdict.reason == "dropped"]
+        needed = sum(max(1, (scene.passes(host, probe) or (0, 0))[0]) for probe in mine)  # its own are sent once at least
         drops[host] = (needed, after.get(host, 0) - before[host])
     short = {host: f"{seen} sur {needed}" for host, (needed, seen) in drops.items() if seen < needed}
     judged = [

@@ -135,7 +135,7 @@ def told(outcomes: Sequence[Outcome], most: int) -> Iterable[tuple[str, str]]:
 def matrix(proof: Proof) -> Table:
     """Return the table: a row per destination, a column per source zone."""
     zones = list(dict.fromkeys(place.zone for place in proof.sample.sources))
-    table = Table(title="Matrice prouvée : vers ↓, depuis →", title_justify="left", title_style="bold", padding=(0, 1))
+    table = Table(title="Matrice observée : vers ↓, depuis →", title_justify="left", title_style="bold", padding=(0, 1))
     table.add_column("Vers", no_wrap=True)
     for zone in zones:
         table.add_column(zone, justify="center", no_wrap=True)
