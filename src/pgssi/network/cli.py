@@ -13,11 +13,12 @@ from rich.text import Text
 
 from pgssi.errors import InvalidInput, Problem
 from pgssi.inventory import load_inventory
+from pgssi.network.explain import explain
 from pgssi.network.live import network_of, prober_of
 from pgssi.network.model import Network
 from pgssi.network.prove import prove as prove_matrix
 from pgssi.network.reading import expired
-from pgssi.network.table import as_data, show
+from pgssi.network.table import as_data, lines_of, show
 
 app = typer.Typer(help="Registre des flux, explication d'un paquet, preuve de la matrice.", no_args_is_help=True)
 
@@ -93,6 +94,33 @@ def prove(
     if not proof.outcomes or len(proof.faults) == len(prober.channels):
         raise typer.Exit(2)
     raise typer.Exit(1 if proof.faulty() else 0)
+
+
+@app.command("explain")
+def explain_packet(
+    inventory: Sources,
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Zone, hôte, groupe, équipement ou adresse.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="De même.")],
+    port: Annotated[str, typer.Argument(metavar="PORT", help="tcp/443, 443, udp/53, icmp, ou un service du modèle.")],
+    live: Annotated[bool, typer.Option("--live/--model", help="Interroger aussi les hôtes, et essayer vraiment.")] = True,
+    extra_vars: ExtraVars = None,
+) -> None:
+    """Dit quelle ligne permet ou refuse un paquet, qui en décide, et ce que les hôtes répondent à l'instant.
+
+    Code de retour : 0 le paquet est permis, 1 il est refusé, 2 la question n'a pas de sens.
+    """
+    known = load_inventory(inventory, None, extra_vars or ())
+    network = network_of(known)
+    prober = prober_of(known, network) if live else None
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        answers = list(explain(network, prober, source, target, port))
+    finally:
+        for channel in prober.channels.values() if prober else ():
+            channel.close()
+    for answer in answers:
+        console.print(*(Text(line, style=style) for line, style in lines_of(network, answer)), sep="\n")
+    raise typer.Exit(0 if all(answer.decision.allowed for answer in answers) else 1)
 
 
 def _ports(network: Network, service: str) -> str:

@@ -72,6 +72,14 @@ def prove(
     aims = [name for name in everything if targets is None or name in targets]
     sample = make_sample(network, list(prober.channels), aims, seed, random_ports)
     tell(f"{len(sample.probes)} sondes vers {len(aims)} hôtes et équipements")
+    return prove_probes(network, prober, sample, tell, began)
+
+
+def prove_probes(
+    network: Network, prober: Prober, sample: Sample, tell: Callable[[str], None] = lambda _: None, began: float | None = None
+) -> Proof:
+    """Prove just what a sample holds; as ``prove``."""
+    began = began or time.monotonic()
     prober.connect(prober.channels)
     found: dict[int, Outcome] = {}
     counted: dict[str, tuple[int, int]] = {}

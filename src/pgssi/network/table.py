@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pgssi.network.explain import Answer
+from pgssi.network.model import Network
 from pgssi.network.prove import Outcome, Proof
 
 SCHEMA = "pgssi-proof/1"
@@ -166,3 +168,41 @@ def _cell(outcomes: Sequence[Outcome]) -> Text:
             text.append(" ")
     text.rstrip()
     return text
+
+
+ALLOWED = {
+    "flow": "permis par la ligne « {flow} »",
+    "open": "permis : la passerelle ne sépare pas ces zones à ce palier",
+    "unfiltered": "permis : personne sur le chemin n'est chargé de filtrer",
+    "same_host": "permis : même machine",
+    "no_flow": "refusé : aucune ligne de la matrice",
+    "expired": "refusé : la ligne « {flow} » est échue",
+    "other_family": "refusé : deux familles d'adresses",
+}
+
+
+def lines_of(network: Network, answer: Answer) -> Iterable[tuple[str, str]]:
+    """Yield (line, style): the decision, the flow behind it, each host that decides, the real probe."""
+    decision = answer.decision
+    service = f"{answer.protocol}/{answer.port}" if answer.port else answer.protocol
+    one, two = (" ".join(dict.fromkeys((place.owner, place.address))) for place in (answer.source, answer.target))
+    ends = f"{one} → {two} {service}"
+    yield f"{ends} : {ALLOWED[decision.reason].format(flow=decision.flow)}", "bold green" if decision.allowed else "bold red"
+    for flow in (flow for flow in network.flows if flow.id == decision.flow):
+        ends = f"{', '.join(flow.sources)} → {', '.join(flow.destinations)} : {', '.join(flow.services)}"
+        yield f"    {flow.id} : {ends}. {flow.purpose} ({flow.technical_owner} / {flow.business_owner}, {flow.expires})", ""
+    for host, said in answer.live.items():
+        role = (
+            "refuse"
+            if host in decision.by
+            else "accepte"
+            if host in answer.filters
+            else "n'a pas à filtrer ce paquet à ce palier"
+        )
+        yield f"    {host} {role}" + (f" ; à l'instant : {said}" if said else ""), ""
+    if answer.outcome:
+        met = answer.outcome.met
+        seen = {"open": "reçu", "other": "reçu par un service en place"}.get(met.result if met else "", "pas de réponse")
+        seen = "réponse négative" if met and met.result in ("refused", "rejected") else seen
+        verdict = answer.outcome.verdict
+        yield f"    essai : {seen} ({verdict.text})", SIGNS[verdict.verdict][1]
