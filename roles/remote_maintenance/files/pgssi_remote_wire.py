@@ -31,7 +31,7 @@ def _listed(table: str, name: str) -> list[dict] | None:
     if done.returncode:
         return None
     entries = next(item["set"] for item in json.loads(done.stdout)["nftables"] if "set" in item).get("elem", [])
-    return [entry.get("elem", {"val": entry}) for entry in entries]
+    return [entry["elem"] if isinstance(entry, dict) and "elem" in entry else {"val": entry} for entry in entries]
 
 
 def _words(value: dict | str | int) -> str:
