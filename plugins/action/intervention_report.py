@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         self._variables = variables
         try:
             journal = Journal.of_site(site, str(resolved["inventory_dir"]))
-            windows, strays = due(self._ask(), journal.records(), datetime.now(UTC))
+            windows, strays = due(self._ask(), [record.as_dict() for record in journal.records()], datetime.now(UTC))
             if not windows and not strays:
                 return {**result, "changed": False, "reports": [], "lines": []}
             if self._task.check_mode:

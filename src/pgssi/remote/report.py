@@ -1,6 +1,6 @@
 """The intervention report (PSSI 6.1.1.5): what a supplier did during one window, from what the log server holds.
 
-Pure: input is the answer of ``pgssi-records windows`` on the log server and the records of the evidence journal.
+Pure: input is the answer of ``pgssi-records windows`` on the log server and the records of the evidence journal, as dictionaries.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pgssi.evidence import Record
 from pgssi.evidence._canonical import secrets_in
 from pgssi.remote.recording import Session, digest, is_verification, sessions
 
@@ -29,14 +28,14 @@ class Reported:
     digests: frozenset[str]
 
 
-def reported(records: Iterable[Record]) -> Reported:
+def reported(records: Iterable[Facts]) -> Reported:
     """Return what earlier reports cover."""
-    mine = [record.details for record in records if record.kind == KIND]
+    mine = [record["details"] for record in records if record["kind"] == KIND]
     digests = {session["sha256"] for details in mine for session in details["sessions"]}
     return Reported(frozenset(details["window"]["id"] for details in mine), frozenset(digests))
 
 
-def late(answer: Facts, records: Iterable[Record], now: datetime) -> list[Session]:
+def late(answer: Facts, records: Iterable[Facts], now: datetime) -> list[Session]:
     """Return the sessions that ended more than 24 h ago and that no report cites with the digest they have now."""
     known = reported(records).digests
     return [
@@ -46,7 +45,7 @@ def late(answer: Facts, records: Iterable[Record], now: datetime) -> list[Sessio
     ]
 
 
-def due(answer: Facts, records: Iterable[Record], now: datetime) -> tuple[list[str], list[str]]:
+def due(answer: Facts, records: Iterable[Facts], now: datetime) -> tuple[list[str], list[str]]:
     """Return the windows that are over and not yet reported in full, and the recordings of no window at all."""
     known = reported(records)
     windows = []
