@@ -18,6 +18,7 @@ from pgssi.network.live import network_of, prober_of
 from pgssi.network.model import Network
 from pgssi.network.prove import prove as prove_matrix
 from pgssi.network.reading import expired
+from pgssi.network.register import port_text
 from pgssi.network.table import as_data, lines_of, show
 
 app = typer.Typer(help="Registre des flux, explication d'un paquet, preuve de la matrice.", no_args_is_help=True)
@@ -124,12 +125,7 @@ def explain_packet(
 
 
 def _ports(network: Network, service: str) -> str:
-    return ", ".join(
-        port.protocol
-        if port.protocol == "icmp"
-        else f"{port.protocol}/{port.first}" + (f"-{port.last}" if port.last > port.first else "")
-        for port in network.services[service].ports
-    )
+    return ", ".join(port_text(port) for port in network.services[service].ports)
 
 
 def _need_flows(network: Network, inventory: list[str]) -> None:
