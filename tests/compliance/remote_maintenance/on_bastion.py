@@ -1,7 +1,7 @@
 """Runs on a bastion, as root, from memory: a real recorded session with nobody behind, and attacks on its recording.
 
-``session``: argv is one JSON object {account, relay, marker, hold}. The account's window, for that time only, is a
-listener on the loopback: what is typed goes through the recorded relay, the listener answers. Prints READY, then END.
+``session``: argv is one JSON object {account, relay, marker, hold}. The window of this throw-away account is a listener
+on the loopback: what is typed goes through the recorded relay, the listener answers. Prints READY, then END.
 ``attack``: {server, port, name, marker}: what root of the bastion can send to the log server with the bastion's certificate.
 """
 
@@ -11,10 +11,12 @@ import contextlib
 import json
 import os
 import pty
+import pwd
 import select
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,10 +29,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def let_through(verb: str, relay: str, port: int) -> None:
+    """Let the relay reach the listener through the cage of suppliers' processes, where there is one, for a while."""
+    key = f"{pwd.getpwnam(relay).pw_uid} . 127.0.0.1 . tcp . {port}{' timeout 60s' if verb == 'add' else ''}"
+    subprocess.run(["nft", f"{verb} element inet pgssi_remote targets4 {{ {key} }}"], capture_output=True, check=False)
+
+
 def session(account: str, relay: str, marker: str, hold: float) -> None:
     window = Path("/run/pgssi-remote/windows", f"{account}.json")
-    if window.exists():
-        sys.exit("une intervention est ouverte pour ce compte")
     listener = socket.create_server(("127.0.0.1", 0))
     now = int(time.time())
     value = {"id": "verification", "account": account, "relay": relay, "person": "verification", "name": "Vérification",
@@ -39,6 +45,7 @@ def session(account: str, relay: str, marker: str, hold: float) -> None:
     window.parent.mkdir(parents=True, exist_ok=True)
     window.write_text(json.dumps(value), "utf-8")
     window.chmod(0o644)
+    let_through("add", relay, value["port"])
     pid, terminal = pty.fork()
     if pid == 0:
         environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "PGSSI_WINDOW": "verification", "PGSSI_SESSION": marker[-8:],
@@ -69,6 +76,7 @@ def session(account: str, relay: str, marker: str, hold: float) -> None:
         say(f"REFUSED {said.decode(errors='replace')[-300:]!r}")
     finally:
         window.unlink(missing_ok=True)
+        let_through("delete", relay, value["port"])
         os.close(terminal)
     os.waitpid(pid, 0)
     say("END")
