@@ -1,4 +1,6 @@
 # An MRI scanner as its maker delivers it: an old account for maintenance, and a DICOM service that knows no caller.
+# The host key that the bastion is told beforehand.
+systemctl restart ssh.service
 useradd --create-home --shell /bin/bash --comment 'Maintenance constructeur' service
 echo 'service:Irm-3T-Radiologie' | chpasswd
 useradd --system --shell /usr/sbin/nologin irm
