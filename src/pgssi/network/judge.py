@@ -70,13 +70,19 @@ class Scene:
     """What is known of one run.
 
     heard: by host; faults: hosts that could not take part; reached: pairs of addresses between which some
-    declared probe passed; gateways: those of the inventory.
+    declared probe passed; gateways: those of the inventory; tabled: hosts with our table, which counts.
     """
 
     heard: Mapping[str, Heard]
     faults: Mapping[str, str]
     reached: frozenset[tuple[str, str]] = frozenset()
     gateways: frozenset[str] = frozenset()
+    tabled: frozenset[str] = frozenset()
+
+    def stayed(self, probe: Probe) -> bool:
+        """Return whether a packet was seen not to leave its sender."""
+        seen = self.passes(probe.sender, probe)
+        return seen is not None and not seen[1]
 
     def vouched(self, probe: Probe) -> bool:
         """Return whether the two ends were seen to talk, so that silence between them is a firewall's doing.
@@ -137,6 +143,8 @@ def _allowed(probe: Probe, met: Met, scene: Scene) -> Verdict:
         return good("passed") if forwarded and met.result == "silent" else unknown("mute", detail=met.result)
     if met.result in ("refused", "rejected"):
         return bad("refused", detail=met.detail or "RST")
+    if scene.stayed(probe):
+        return bad("held", probe.sender)
     stopped = _stopped(probe, scene)
     if stopped:
         return bad("closed", stopped)
@@ -170,6 +178,8 @@ def _refused(probe: Probe, met: Met, scene: Scene) -> Verdict:
     if decider == probe.sender:  # refused before any tap could see it: the counters of the sender must tell
         arrived = scene.passes(probe.target.owner, probe)
         return bad("crossed", decider) if arrived and arrived[0] else good("dropped", decider)
+    if scene.stayed(probe):  # stricter than asked, if its own table has counted it; else there is no way out
+        return good("dropped", probe.sender) if probe.sender in scene.tabled else unknown("unsent", detail="rien n'est sorti")
     seen = scene.passes(decider, probe)
     if seen is None:  # nobody could look
         return good("vanished") if scene.vouched(probe) else unknown("no_witness")

@@ -13,7 +13,9 @@ from pgssi.network.probing import Met, Prober, Run, duration
 from pgssi.network.sample import Probe, Sample, make_sample
 
 # What a busy host or a firewall being reloaded explains as well: tried once more. A leak is one at first sight.
-DOUBTFUL = frozenset({"closed", "silent", "refused", "uncounted", "unreached", "no_witness", "unsent", "no_listener", "stranger"})
+DOUBTFUL = frozenset(
+    {"closed", "held", "silent", "refused", "uncounted", "unreached", "no_witness", "unsent", "no_listener", "stranger"}
+)
 PAUSE, ROUNDS, SLACK = 3.0, 3, 90.0  # s between rounds; rounds in all; s that a listener outlives its round
 
 
@@ -122,16 +124,17 @@ def _round(
     passed = frozenset(
         (p.source.address, p.target.address) for p in declared if p.number in met and met[p.number].result in ("open", "other")
     )
-    scene = Scene(heard, prober.faults, passed, frozenset(gateway.name for gateway in network.gateways))
+    gateways = frozenset(gateway.name for gateway in network.gateways)
+    scene = Scene(heard, prober.faults, passed, gateways, frozenset(before))
     outcomes = [Outcome(probe, met.get(probe.number), judge(probe, met.get(probe.number), scene)) for probe in probes]
     outcomes, drops = _count(outcomes, before, after, scene)
     return outcomes, drops, {name: known.fault for name, known in heard.items() if not known.sniffs}
 
 
 def _listening(network: Network, prober: Prober, sample: Sample, probes: Sequence[Probe]) -> dict[str, list[str]]:
-    """Return the addresses to listen on, by host: all those probed, and every host that decides, which only looks."""
+    """Return the addresses to listen on, by host: all those probed; every host that sends or decides only looks."""
     names = {gateway.name for gateway in network.gateways}
-    names.update(*({probe.target.owner, *probe.by} for probe in probes))
+    names.update(*({probe.sender, probe.target.owner, *probe.by} for probe in probes))
     found: dict[str, list[str]] = {name: [] for name in prober.channels if name in names}
     for place in sample.targets:
         if place.owner in found:

@@ -86,7 +86,7 @@ def _flow(network: Network, flow: Flow) -> dict[str, Any]:
 
 
 def _zones(network: Network, names: Iterable[str]) -> list[str]:
-    """Return the zones that names of a flow stand for; equipment of several zones counts for its own, gateways for all."""
+    """Return the zones that names of a flow stand for; a gateway counts for its first one."""
     found: dict[str, None] = {}
     for name in names:
         if name in network.zones:
@@ -95,5 +95,6 @@ def _zones(network: Network, names: Iterable[str]) -> list[str]:
             found[network.equipment[name].zone] = None
         for member in (name, *network.groups.get(name, ())):
             if member in network.hosts:
-                found.update(dict.fromkeys(network.hosts[member].zones))
+                host = network.hosts[member]
+                found.update(dict.fromkeys(host.zones[:1] if host.gateway else host.zones))
     return [zone for zone in network.zones if zone in found]

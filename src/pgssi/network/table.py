@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -137,10 +138,11 @@ def told(outcomes: Sequence[Outcome], most: int) -> Iterable[tuple[str, str]]:
 def matrix(proof: Proof) -> Table:
     """Return the table: a row per destination, a column per source zone."""
     zones = list(dict.fromkeys(place.zone for place in proof.sample.sources))
-    table = Table(title="Matrice observée : vers ↓, depuis →", title_justify="left", title_style="bold", padding=(0, 1))
+    title = "Matrice observée : vers ↓, depuis →"
+    table = Table(title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0), box=SIMPLE_HEAD, show_lines=False)
     table.add_column("Vers", no_wrap=True)
     for zone in zones:
-        table.add_column(zone, justify="center", no_wrap=True)
+        table.add_column(zone, justify="right", overflow="fold")
     cells: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in proof.outcomes:
         cells.setdefault((outcome.probe.target.owner, _zone(outcome)), []).append(outcome)
@@ -164,9 +166,8 @@ def _cell(outcomes: Sequence[Outcome]) -> Text:
             fine = sum(outcome.verdict.verdict == "conforme" for outcome in part)
             worst = "non_conforme" if any(o.verdict.verdict == "non_conforme" for o in part) else "non_verifie"
             style = SIGNS["conforme" if fine == len(part) else worst][1]
+            text.append("\n" if text else "")
             text.append(f"{mark}{fine}/{len(part)}" if fine != len(part) else f"{mark}{fine}", style=style)
-            text.append(" ")
-    text.rstrip()
     return text
 
 
