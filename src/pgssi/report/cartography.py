@@ -6,7 +6,6 @@ table of zones by zones, with the number of flows of each pair.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from pgssi.report.words import clean
 
 TRUST = ("none", "low", "medium", "high")
 MOST_ZONES, MOST_ROWS = 14, 90  # beyond: the table
-COLUMN, GUTTER, ROW, CHIP = 148, 12, 30, 19  # px
+COLUMN, GUTTER, ROW, CHIP, SIDE = 148, 12, 30, 19, 27  # px; SIDE: of a cell of the table
 LETTER = 6.1  # mean width of a letter of the labels, px
 
 
@@ -55,8 +54,9 @@ def _arrows(network: Mapping[str, Any], places: Mapping[str, int], today: str) -
         if not all(ends):
             continue
         style = "late" if flow["expires"] and flow["expires"] < today else flow["category"]
-        label = f"{', '.join(flow['services'])} · {_some(flow['from'])} → {_some(flow['to'])}"
-        hint = f"{flow['id']} : {', '.join(flow['from'])} → {', '.join(flow['to'])} : {', '.join(flow['services'])}. {flow['purpose']}"
+        services = ", ".join(flow["services"])
+        label = f"{services} · {_some(flow['from'])} → {_some(flow['to'])}"
+        hint = f"{flow['id']} : {', '.join(flow['from'])} → {', '.join(flow['to'])} : {services}. {flow['purpose']}"
         arrows.append(Arrow(ends[0], ends[1], label, hint, style))
     return sorted(arrows, key=lambda arrow: (arrow.sources, arrow.targets, arrow.label))
 
@@ -144,52 +144,47 @@ def _middle(place: int) -> float:
 
 
 def _table(zones: Sequence[Mapping[str, Any]], arrows: Sequence[Arrow]) -> Markup:
-    """Draw zones by zones: each cell holds the number of flows; names of the services are its tooltip."""
-    counts: Counter[tuple[int, int]] = Counter()
+    """Draw zones by zones: each cell holds the number of flows; its tooltip names them."""
     said: dict[tuple[int, int], list[str]] = {}
-    late = set()
+    late: set[tuple[int, int]] = set()
     for arrow in arrows:
         for pair in ((source, target) for source in arrow.sources for target in arrow.targets):
-            counts[pair] += 1
             said.setdefault(pair, []).append(arrow.hint)
             if arrow.style == "late":
                 late.add(pair)
-    side, left = 27, 20 + max(min(len(zone["name"]), 22) for zone in zones) * 7
-    top, size = left, len(zones) * 27
-    parts = [
-        _text("axis", left - 8, top - 30, svg_both(("de ↓ · vers →", "from ↓ · to →")), "end"),
-    ]
+    left = 20 + max(min(len(zone["name"]), 22) for zone in zones) * 7
+    parts = [_text("axis", left - 8, left - 14, svg_both(("de ↓ · vers →", "from ↓ · to →")), "end")]
     for place, zone in enumerate(zones):
-        middle = place * side + side / 2
-        kind, name = TRUST[_trust(zone)], _fit(zone["name"], 160, 7)
-        parts.append(Markup('<rect class="zrow z-{}" x="0" y="{}" width="{}" height="{}"/>').format(kind, top + place * side, left - 3, side - 1))
-        parts.append(_text("zhead", left - 8, top + middle + 4, name, "end"))
-        parts.append(
-            Markup('<g transform="translate({:.1f} {}) rotate(-90)"><rect class="zrow z-{}" x="0" y="{}" width="{}" height="{}"/>').format(
-                left + middle, top - 3, kind, -side / 2, left - 3, side - 1
-            )
-        )
-        parts.append(Markup("{}</g>").format(_text("zhead", 5, 4, name, "start")))
+        parts += _headings(zone, place, left)
     for row in range(len(zones)):
         for column in range(len(zones)):
-            number = counts[row, column]
-            shade = "same" if row == column and not number else min(number, 4)
-            x, y = left + column * side, top + row * side
-            hint = "\n".join(said.get((row, column), ()))
-            parts.append(
-                Markup('<g class="cell n-{}{}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}"/>').format(
-                    shade, " late" if (row, column) in late else "", clean_lines(hint), x, y, side - 1, side - 1
-                )
-            )
-            parts.append(Markup("{}</g>").format(_text("count", x + side / 2, y + 17, str(number) if number else "", "middle")))
+            hints = said.get((row, column), [])
+            shade = "same" if row == column and not hints else str(min(len(hints), 4))
+            style = f"cell n-{shade}" + (" late" if (row, column) in late else "")
+            parts.append(_square(style, hints, left + column * SIDE, left + row * SIDE))
+    size = left + len(zones) * SIDE
     return Markup('<svg class="carto table" viewBox="0 0 {} {}" style="min-width:{}px" role="img">{}</svg>').format(
-        left + size, top + size, min(left + size, 760), Markup("").join(parts)
+        size, size, min(size, 760), Markup("").join(parts)
     )
 
 
-def clean_lines(text: str) -> str:
-    """Return a text of several lines without control characters."""
-    return "\n".join(clean(line) for line in text.split("\n"))
+def _headings(zone: Mapping[str, Any], place: int, left: int) -> Iterable[Markup]:
+    """Name a zone before its row and, upright, above its column."""
+    band = Markup('<rect class="zrow z-{}" x="0" y="{}" width="{}" height="{}"/>')
+    kind, name = TRUST[_trust(zone)], _fit(zone["name"], 160, 7)
+    middle = left + place * SIDE + SIDE / 2
+    yield band.format(kind, left + place * SIDE, left - 3, SIDE - 1)
+    yield _text("zhead", left - 8, middle + 4, name, "end")
+    yield Markup('<g transform="translate({:.1f} {}) rotate(-90)">{}{}</g>').format(
+        middle, left - 3, band.format(kind, -SIDE / 2, left - 3, SIDE - 1), _text("zhead", 5, 4, name, "start")
+    )
+
+
+def _square(style: str, hints: Sequence[str], x: int, y: int) -> Markup:
+    number = str(len(hints)) if hints else ""
+    return Markup('<g class="{}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}"/>{}</g>').format(
+        style, "\n".join(map(clean, hints)), x, y, SIDE - 1, SIDE - 1, _text("number", x + SIDE / 2, y + 17, number, "middle")
+    )
 
 
 def _fit(text: str, width: float, letter: float) -> str:

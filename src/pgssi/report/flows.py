@@ -39,7 +39,8 @@ def network_values(network: Mapping[str, Any] | None, as_of: date) -> dict[str, 
     """Return what ``network.html.j2`` shows; as_of: the day that expiry dates are judged at."""
     if not network:
         return {"network": None}
-    rows = sorted((_row(flow, network, as_of) for flow in network["flows"]), key=lambda row: (row.flow["expires"], row.flow["id"]))
+    by_end = sorted(network["flows"], key=lambda flow: (flow["expires"], flow["id"]))
+    rows = [_row(flow, network, as_of) for flow in by_end]
     states = [row.state for row in rows]
     return {
         "network": network,
