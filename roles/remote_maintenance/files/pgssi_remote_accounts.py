@@ -55,7 +55,7 @@ def lock(mine: list[str], ends: dict[str, float]) -> None:
         if after == before:
             return
         partial, seen = SHADOW.with_name("shadow.pgssi"), SHADOW.stat()
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
             stream.write(after)
             os.fchown(stream.fileno(), seen.st_uid, seen.st_gid)
             os.fchmod(stream.fileno(), seen.st_mode & 0o777)

@@ -33,14 +33,16 @@ def hosts_ready(states: States, wanted: Iterable[str], now: float, lang: str = "
 
 def shown(remote: Remote, states: States, lang: str = "fr") -> list[str]:
     """Return one line per window as the hosts hold it now: who, what, time left, and where its wire stands."""
-    lines, seen = [], set()
-    for bastion in remote.bastions:
-        state = states.get(bastion.name) or {}
+    held: dict[str, tuple[Mapping[str, Any], float]] = {}
+    for state in states.values():
         for window in state.get("windows", ()):
-            if window["id"] in seen:
-                continue
-            seen.add(window["id"])
-            lines.append(f"{_heading(window, state['now'], lang)} ; {_wire(window, states, lang)}")
+            held.setdefault(window["id"], (window, state["now"]))
+    lines = [f"{_heading(window, now, lang)} ; {_wire(window, states, lang)}" for window, now in held.values()]
+    doors = [states.get(bastion.name) or {} for bastion in remote.bastions]
+    on_bastions = {window["id"] for state in doors for window in state.get("windows", ())}
+    if any("now" in state for state in doors):
+        left = "fermée sur la passerelle, à fermer partout" if lang == "fr" else "closed on the bastion, to be closed everywhere"
+        lines = [line if name in on_bastions else f"{line} ; {left}" for name, line in zip(held, lines, strict=True)]
     for name, state in states.items():
         if "now" not in state:
             lines.append(f"{name} : sans réponse" if lang == "fr" else f"{name}: no answer")
