@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -71,10 +72,11 @@ def test_labels_never_overlap(zones: int, flows: int) -> None:
     labels = [text for text in drawing.iter(f"{SVG}text") if text.get("class") == "flabel"]
     assert len(labels) == flows
     heights = sorted(float(label.get("y", 0)) for label in labels)
-    assert all(second - first >= 14 for first, second in zip(heights, heights[1:], strict=False))
-    assert all(
-        0 <= float(label.get("x", 0)) and float(label.get("x", 0)) + 6 * len(label.text or "") <= width for label in labels
-    )
+    assert all(second - first >= 14 for first, second in pairwise(heights))
+    for label in labels:
+        left = float(label.get("x", -1))
+        assert left >= 0
+        assert left + 6 * len(label.text or "") <= width
 
 
 def test_many_zones_become_a_table() -> None:
