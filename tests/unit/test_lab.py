@@ -10,7 +10,7 @@ from pgssi.errors import InvalidInput
 from pgssi.inventory import load_inventory
 from pgssi.lab.keys import make_keys, pin
 from pgssi.lab.model import LabModel, lab_model
-from pgssi.lab.seed import steps
+from pgssi.lab.seed import give_routes, seed, steps
 
 HOSTS = """
 all:
@@ -139,3 +139,32 @@ def test_first_day_files_run_in_the_order_of_their_names(tmp_path: Path, monkeyp
     hosts = HOSTS + "  children: {database_servers: {hosts: {db: }}}\n"
     files = steps(_model(tmp_path, hosts).hosts["db"]).files
     assert [file.name for file in files] == ["90-all.sh", "20-group.sql", "10-own.sh"]
+
+
+def test_keys_of_the_lab_go_where_the_first_day_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of a .keys file puts one key there, for its owner alone; a public half may be read by all."""
+    make_keys(tmp_path)
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "05-own.keys").write_text("irm1 root /etc/ssh/key\nirm1.pub root /etc/ssh/key.pub\n")
+    said: list[tuple[str, bytes | None]] = []
+    monkeypatch.setattr("pgssi.lab.seed.SEED", tmp_path)
+    monkeypatch.setattr("pgssi.lab.seed.podman", lambda *words, stdin=None: said.append((words[-1], stdin)))
+    seed(_model(tmp_path).hosts["db"], "lab-db", tmp_path)
+    private, public = ((tmp_path / "keys" / name).read_bytes() for name in ("irm1", "irm1.pub"))
+    assert said[1:] == [
+        ("install -o root -g root -m 600 /dev/stdin /etc/ssh/key", private),
+        ("install -o root -g root -m 644 /dev/stdin /etc/ssh/key.pub", public),
+    ]
+
+
+def test_routes_come_back_with_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host gets a unit that sets both default routes at every start; the gateway gets none."""
+    scripts: list[str] = []
+    monkeypatch.setattr("pgssi.lab.seed.inside", lambda _name, script: scripts.append(script))
+    model = _model(tmp_path)
+    for host in model.hosts.values():
+        give_routes(host, host.name)
+    assert len(scripts) == 1
+    assert "ip -4 route replace default via 192.0.2.254\n" in scripts[0]
+    assert "ip -6 route replace default via 2001:db8:2::fe\n" in scripts[0]
+    assert "enable --now lab-routes.service" in scripts[0]
