@@ -8,6 +8,7 @@ from typing import Any
 
 from pgssi.network.probing import Prober
 from pgssi.network.ruleset import COUNTERS
+from pgssi.network.sample import Probe
 
 TABLE = "inet pgssi"
 
@@ -23,6 +24,17 @@ def read_drops(prober: Prober, names: list[str]) -> dict[str, int]:
         return dropped(json.loads(done.stdout)) if done.rc == 0 else None
 
     return {name: count for name, count in prober.everywhere(names, work).items() if count is not None}
+
+
+def in_window(prober: Prober, probe: Probe) -> bool:
+    """Return whether a host that would refuse a packet lets it pass for now, by an open maintenance window."""
+    if probe.protocol == "icmp":
+        return False
+    key = f"{probe.source.address} . {probe.target.address} . {probe.protocol} . {probe.port}"
+    command = f"nft get element {TABLE} windows{probe.source.version} '{{ {key} }}'"
+    asked = [name for name in probe.by if name in prober.channels and name not in prober.faults]
+    done = prober.everywhere(asked, lambda name: prober.channels[name].run(command, timeout=30))
+    return any(result.rc == 0 and b"elements" in result.stdout for result in done.values())
 
 
 def dropped(document: Mapping[str, Any]) -> int | None:

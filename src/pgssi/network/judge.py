@@ -14,6 +14,7 @@ REASONS = {
     "passed": "passe",
     "dropped": "jeté par {by}",
     "vanished": "jeté en chemin",
+    "window": "passe par une fenêtre de télémaintenance ouverte à l'instant",
     "leaked": "passe alors que rien ne le déclare",
     "answered": "refusé par une réponse ({detail}) au lieu d'être jeté",
     "crossed": "a traversé {by}, qui devait le jeter",

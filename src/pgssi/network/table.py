@@ -83,6 +83,10 @@ def statement(proof: Proof) -> list[str]:
         lines.append(f"Zones sans machine d'où émettre, donc non prouvées comme sources : {', '.join(sample.mute)}.")
     if sample.through:
         lines.append(f"Zones essayées seulement depuis l'adresse qu'y a une passerelle : {', '.join(sample.through)}.")
+    windows = [o.probe for o in proof.outcomes if o.verdict.reason == "window"]
+    lines += [
+        f"Fenêtre ouverte : {p.sender} {p.source.address} → {p.target.owner} {p.service} passe en ce moment." for p in windows
+    ]
     lines += [f"{host} n'a pas pu prendre part : {fault}" for host, fault in sorted(proof.faults.items())]
     lines += [f"{host} ne peut pas observer les paquets : {fault}" for host, fault in sorted(proof.blind.items())]
     if proof.counted:
