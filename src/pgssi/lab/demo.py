@@ -51,6 +51,9 @@ class Demo:
             self._play("restore_drill")
             self._play("access_review")
 
+            self._step("La matrice des flux, prouvée par des paquets de chaque zone vers chaque hôte")
+            self._command("pgssi", "flows", "prove", "-i", str(INVENTORY), *self._target(), accepted=(0, 1))
+
         self._step("Second audit, essais réels compris")
         self._verify(after)
         self._command("pgssi", "report", "compare", str(before), str(after), "-o", str(page))
