@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -157,8 +158,9 @@ def test_what_was_not_counted_is_not_proven() -> None:
     probe = make_probe()
     scene = Scene(make_heard(probe, gw1=(2, 0)), {})
     outcomes = [Outcome(probe, SILENT, judge(probe, SILENT, scene))]
-    fine, drops = _count(outcomes, {"gw1": 10}, {"gw1": 12}, scene)
-    short, _ = _count(outcomes, {"gw1": 10}, {"gw1": 11}, scene)
+    before = {"gw1": {"refused_forward": 10, "refused_output": 5}}
+    fine, drops = _count(outcomes, before, {"gw1": {"refused_forward": 12, "refused_output": 5}}, scene)
+    short, _ = _count(outcomes, before, {"gw1": {"refused_forward": 11, "refused_output": 9}}, scene)
     assert (fine[0].verdict.verdict, drops) == ("conforme", {"gw1": (2, 2)})
     assert (short[0].verdict.verdict, short[0].verdict.reason) == ("non_conforme", "uncounted")
     assert _count(outcomes, {}, {}, scene)[0] == outcomes  # another firewall: dropped is enough
@@ -167,8 +169,17 @@ def test_what_was_not_counted_is_not_proven() -> None:
 def test_counters_of_refusals() -> None:
     """Only the counters of refusals count; a table without them is not ours."""
     mixed = {"nftables": [{"counter": {"name": "refused_input", "packets": 3}}, {"counter": {"name": "mine", "packets": 9}}]}
-    assert dropped(mixed) == 3
-    assert dropped({"nftables": []}) is None
+    assert dropped(mixed) == {"refused_input": 3}
+    assert dropped({"nftables": []}) == {}
+
+
+def test_answer_dropped_is_no_drop() -> None:
+    """A datagram that a listener got has passed, even when its answer was then dropped and counted."""
+    probe = make_probe(protocol="udp", by=("dpi1",))
+    heard = make_heard(probe, gw1=(1, 1), dpi1=(1, 0))
+    given = frozenset({(probe.source.address, probe.target.address, "udp", probe.port)})
+    heard["dpi1"] = replace(heard["dpi1"], given=given)
+    assert judge(probe, SILENT, Scene(heard, {})).reason == "delivered"
 
 
 def test_table_says_everything() -> None:

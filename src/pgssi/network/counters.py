@@ -16,14 +16,28 @@ TABLE = "inet pgssi"
 COMMAND = f"command -v nft >/dev/null || exit 3; nft -j list counters table {TABLE}"
 
 
-def read_drops(prober: Prober, names: list[str]) -> dict[str, int]:
+Drops = Mapping[str, int]  # packets by name of counter
+ANYWHERE = ("invalid", "spoofed")  # refused before, or whatever, the hook
+
+
+def read_drops(prober: Prober, names: list[str]) -> dict[str, Drops]:
     """Return the packets dropped so far on each host that has our table; hosts without it are left out."""
 
-    def work(name: str) -> int | None:
+    def work(name: str) -> Drops:
         done = prober.channels[name].run(COMMAND, timeout=60)
-        return dropped(json.loads(done.stdout)) if done.rc == 0 else None
+        return dropped(json.loads(done.stdout)) if done.rc == 0 else {}
 
-    return {name: count for name, count in prober.everywhere(names, work).items() if count is not None}
+    return {name: drops for name, drops in prober.everywhere(names, work).items() if drops}
+
+
+def risen(hook: str, before: Drops, after: Drops) -> int:
+    """Return the packets that one hook (input, forward, output) has refused in between.
+
+    What another hook refused is not counted in: a host that lets a packet in, and then refuses its own
+    answer, has refused nothing of what came.
+    """
+    names = (f"refused_{hook}", *ANYWHERE)
+    return sum(after.get(name, 0) - before.get(name, 0) for name in names)
 
 
 def in_window(prober: Prober, probe: Probe) -> bool:
@@ -37,8 +51,7 @@ def in_window(prober: Prober, probe: Probe) -> bool:
     return any(result.rc == 0 and b"elements" in result.stdout for result in done.values())
 
 
-def dropped(document: Mapping[str, Any]) -> int | None:
-    """Return the packets that the counters of refusals hold; None when the table has none of them."""
+def dropped(document: Mapping[str, Any]) -> Drops:
+    """Return the packets that the counters of refusals hold; empty when the table has none of them."""
     counters = [item["counter"] for item in document.get("nftables", []) if "counter" in item]
-    ours = [int(counter["packets"]) for counter in counters if counter.get("name") in COUNTERS]
-    return sum(ours) if ours else None
+    return {counter["name"]: int(counter["packets"]) for counter in counters if counter.get("name") in COUNTERS}

@@ -16,6 +16,7 @@ REASONS = {
     "vanished": "jeté en chemin",
     "window": "passe par une fenêtre de télémaintenance ouverte à l'instant",
     "leaked": "passe alors que rien ne le déclare",
+    "delivered": "reçu à destination alors que rien ne le déclare (la réponse s'est perdue)",
     "answered": "refusé par une réponse ({detail}) au lieu d'être jeté",
     "crossed": "a traversé {by}, qui devait le jeter",
     "closed": "déclaré, mais ne passe pas : jeté par {by}",
@@ -112,6 +113,12 @@ class Scene:
             return "up"
         return self.heard[probe.target.owner].fates.get((probe.protocol, probe.target.address, probe.port), "absent")
 
+    def delivered(self, probe: Probe) -> bool:
+        """Return whether a listener of ours got the probe, whatever became of its answer."""
+        known = self.heard.get(probe.target.owner)
+        key = (probe.source.address, probe.target.address, probe.protocol, probe.port)
+        return known is not None and key in known.given
+
 
 def judge(probe: Probe, met: Met | None, scene: Scene) -> Verdict:
     """Return what one probe proves; met: None when its sender gave no answer."""
@@ -168,6 +175,8 @@ def _stopped(probe: Probe, scene: Scene) -> str:
 def _refused(probe: Probe, met: Met, scene: Scene) -> Verdict:
     if met.result in ("open", "other"):
         return bad("leaked")
+    if scene.delivered(probe):
+        return bad("delivered")
     if met.result in ("refused", "rejected"):
         return bad("answered", detail=met.detail or "RST")
     decider = probe.by[0] if probe.by else ""

@@ -50,7 +50,7 @@ class Matrix:
         for flow in self._flows:
             for key, port in self.expand(flow):
                 found[key].append((port.first, port.last, flow.id))
-        keys = sorted(found, key=lambda key: (_width(key[0]) + _width(key[1]), key[0], key[1], key[2]))
+        keys = sorted(found, key=_order)
         return tuple(Line(flow, *key, first, last) for key in keys for first, last, flow in _disjoint(found[key]))
 
     def expand(self, flow: Flow) -> Iterator[tuple[_Key, Port]]:
@@ -94,12 +94,16 @@ def _blocks(endpoints: dict[str, Endpoint], names: Iterable[str]) -> Iterator[Bl
     yield from dict.fromkeys(block for name in names if name in endpoints for block in endpoints[name].blocks)
 
 
-def _width(block: Block) -> float:
-    return log2(block.last - block.first + 1)
+def _order(key: _Key) -> tuple[float, int, int, int, str]:
+    source, destination, protocol = key
+    width = log2((source.last - source.first + 1) * (destination.last - destination.first + 1))
+    return width, source.version, source.first, destination.first, protocol
 
 
 def _disjoint(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """Return spans of ports that share none; a port in several belongs to the first one in the list."""
+    if len(spans) == 1:
+        return spans
     kept: list[tuple[int, int, str]] = []
     for first, last, flow in spans:
         free = [(first, last)]

@@ -137,16 +137,19 @@ def open_listeners(settings: dict[str, Any]) -> tuple[list[tuple[str, socket.soc
     return opened, fates
 
 
-def answer(protocol: str, listener: socket.socket, token: bytes) -> None:
-    """Serve what waits at one listener: our name to whoever connects, or says our word."""
+def answer(protocol: str, listener: socket.socket, token: bytes, given: set[tuple[str, str, str, int]]) -> None:
+    """Serve what waits at one listener: our name to whoever connects, or says our word; note who got that far."""
+    here = listener.getsockname()
     with contextlib.suppress(OSError):
         if protocol == "tcp":
-            client, _ = listener.accept()
+            client, sender = listener.accept()
+            given.add((sender[0], here[0], protocol, here[1]))
             with client:
                 client.send(token)
         else:
             data, sender = listener.recvfrom(256)
-            if data.startswith(token[:16]):  # the word of this run: no reply to anybody else
+            if data.startswith(token[:16]):  # the word of this run: nothing for anybody else
+                given.add((sender[0], here[0], protocol, here[1]))
                 listener.sendto(token, sender)
 
 
@@ -169,6 +172,7 @@ def serve(
     """Answer and listen until somebody collects, the channel ends or time is over."""
     token, above = settings["token"].encode(), settings["sport"] + settings["sports"]
     seen: dict[Seen, dict[str, list[int]]] = {}
+    given: set[tuple[str, str, str, int]] = set()
     watch = selectors.DefaultSelector()
     for protocol, listener in opened:
         watch.register(listener, selectors.EVENT_READ, protocol)
@@ -182,12 +186,13 @@ def serve(
                 client, _ = control.accept()
                 with client:
                     drain(heard, seen, above)
-                    client.sendall(json.dumps([[*probe, *most(counts)] for probe, counts in seen.items()]).encode())
+                    passed = [[*probe, *most(counts)] for probe, counts in seen.items()]
+                    client.sendall(json.dumps({"passed": passed, "given": sorted(given)}).encode())
                 return
             if key.data == "sniff":
                 drain(heard, seen, above)
             elif isinstance(key.fileobj, socket.socket):
-                answer(key.data, key.fileobj, token)
+                answer(key.data, key.fileobj, token, given)
 
 
 def drain(heard: socket.socket | None, seen: dict[Seen, dict[str, list[int]]], above: int) -> None:
@@ -257,7 +262,11 @@ def listen(settings: dict[str, Any]) -> None:
 
 
 def collect(settings: dict[str, Any]) -> None:
-    """Print what arrived since ``listen``: [source, destination, protocol, port, forged, packets in, packets out]."""
+    """Print what came since ``listen``.
+
+    passed: [source, destination, protocol, port, forged, packets in, packets out] at the interfaces; given:
+    the first four of these, of what a listener got in the end.
+    """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
         client.connect("\0pgssi-" + settings["token"][:16])

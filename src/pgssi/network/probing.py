@@ -42,13 +42,14 @@ class Heard:
 
     fates: state by (protocol, address, port): up, taken (something of the host's own listens), absent, deaf,
     failed. passed: (packets in, packets out) by (source, destination, protocol, port, forged); sniffs:
-    whether packets could be seen at all; fault: why not.
+    whether packets could be seen at all; fault: why not; given: what a listener got in the end.
     """
 
     fates: Mapping[tuple[str, str, int], str]
     sniffs: bool
     fault: str = ""
     passed: Mapping[tuple[str, str, str, int, bool], tuple[int, int]] = field(default_factory=dict)
+    given: frozenset[tuple[str, str, str, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,10 @@ class Prober:
         """End the listeners and return them with what arrived; one that is gone proves nothing any more."""
 
         def work(name: str) -> Heard:
-            rows = self._script(name, LISTEN, {**run.settings(name), "action": "collect"}, 30)
-            passed = {tuple(row[:5]): (row[5], row[6]) for row in rows}
-            return Heard(heard[name].fates, heard[name].sniffs, heard[name].fault, passed)
+            told = self._script(name, LISTEN, {**run.settings(name), "action": "collect"}, 30)
+            passed = {tuple(row[:5]): (row[5], row[6]) for row in told["passed"]}
+            given = frozenset(tuple(row) for row in told["given"])
+            return Heard(heard[name].fates, heard[name].sniffs, heard[name].fault, passed, given)
 
         return self.everywhere(heard, work)
 

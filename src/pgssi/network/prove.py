@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pgssi.network.counters import in_window, read_drops
+from pgssi.network.counters import Drops, in_window, read_drops, risen
 from pgssi.network.judge import Scene, Verdict, bad, good, judge
 from pgssi.network.model import Network
 from pgssi.network.probing import Met, Prober, Run, duration
@@ -129,7 +130,9 @@ def _round(
     gateways = frozenset(gateway.name for gateway in network.gateways)
     scene = Scene(heard, prober.faults, passed, gateways, frozenset(before))
     outcomes = [Outcome(probe, met.get(probe.number), judge(probe, met.get(probe.number), scene)) for probe in probes]
-    suspects = [outcome for outcome in outcomes if outcome.verdict.reason in ("leaked", "crossed", "answered")][:WINDOWS]
+    suspects = [outcome for outcome in outcomes if outcome.verdict.reason in ("leaked", "crossed", "answered", "delivered")][
+        :WINDOWS
+    ]
     open_now = {o.probe.number for o in suspects if in_window(prober, o.probe)}
     outcomes = [replace(o, verdict=good("window")) if o.probe.number in open_now else o for o in outcomes]
     outcomes, drops = _count(outcomes, before, after, scene)
@@ -148,19 +151,32 @@ def _listening(network: Network, prober: Prober, sample: Sample, probes: Sequenc
 
 
 def _count(
-    outcomes: Sequence[Outcome], before: Mapping[str, int], after: Mapping[str, int], scene: Scene
+    outcomes: Sequence[Outcome], before: Mapping[str, Drops], after: Mapping[str, Drops], scene: Scene
 ) -> tuple[list[Outcome], dict[str, tuple[int, int]]]:
     """Hold the packets that were dropped against what the hosts have counted; what is missing there was not counted."""
-    drops: dict[str, tuple[int, int]] = {}
-    for host in before:
-        mine = [o.probe for o in outcomes if o.verdict.by == host and o.verdict.reason == "dropped"]
-        needed = sum(max(1, (scene.passes(host, probe) or (0, 0))[0]) for probe in mine)  # its own are sent once at least
-        drops[host] = (needed, after.get(host, 0) - before[host])
-    short = {host: f"{seen} sur {needed}" for host, (needed, seen) in drops.items() if seen < needed}
+    needs: Counter[tuple[str, str]] = Counter()
+    for outcome in outcomes:
+        host = outcome.verdict.by
+        if outcome.verdict.reason == "dropped" and host in before:
+            packets = (scene.passes(host, outcome.probe) or (0, 0))[0]
+            needs[host, _hook(outcome)] += max(1, packets)  # what a host refuses to send is never seen, and sent once at least
+    rises = {(host, hook): risen(hook, before[host], after.get(host, {})) for host, hook in needs}
+    short = {place: f"{rises[place]} sur {needed}" for place, needed in needs.items() if rises[place] < needed}
     judged = [
-        replace(o, verdict=bad("uncounted", o.verdict.by, short[o.verdict.by]))
-        if o.verdict.reason == "dropped" and o.verdict.by in short
+        replace(o, verdict=bad("uncounted", o.verdict.by, short[o.verdict.by, _hook(o)]))
+        if o.verdict.reason == "dropped" and (o.verdict.by, _hook(o)) in short
         else o
         for o in outcomes
     ]
+    drops: dict[str, tuple[int, int]] = {}
+    for (host, hook), needed in needs.items():
+        known = drops.get(host, (0, 0))
+        drops[host] = (known[0] + needed, known[1] + rises[host, hook])
     return judged, drops
+
+
+def _hook(outcome: Outcome) -> str:
+    """Return where on the host that dropped it a packet was: its own, for it, or on its way."""
+    if outcome.verdict.by == outcome.probe.sender:
+        return "output"
+    return "input" if outcome.verdict.by == outcome.probe.target.owner else "forward"

@@ -15,7 +15,6 @@ from pgssi.network.model import Network
 from pgssi.network.parts import Block, Line, NetHost
 
 LOG_GROUP = 5
-CHUNK = 2000  # elements in one statement
 FAMILIES = ((4, "ip", "icmp"), (6, "ip6", "icmpv6"))
 COUNTERS = ("refused_input", "refused_forward", "refused_output", "refused_noise", "invalid", "spoofed")
 # ICMP errors that belong to a connection: without them connections hang on large packets (RFC 1191, RFC 4890).
@@ -32,8 +31,10 @@ def compile_host(network: Network, host: str, rules: Iterable[str] | None = None
     Loading it replaces all rules and flows of the table ``inet pgssi`` at once; the open windows stay.
     Raises InvalidInput when the operators could not log in to the host afterwards.
     """
-    known = network.hosts[host] if rules is None else replace(network.hosts[host], rules=frozenset(rules))
-    network = replace(network, hosts={**network.hosts, host: known})
+    known = network.hosts[host]
+    if rules is not None:
+        known = replace(known, rules=frozenset(rules))
+        network = replace(network, hosts={**network.hosts, host: known})
     _keep_operators(network, known)
     lines = network.lines if known.gateway else tuple(line for line in network.lines if _concerns(line, known))
     return "\n".join([*_head(known), *_chains(network, known), *_elements(lines), ""])
@@ -60,20 +61,32 @@ def _concerns(line: Line, host: NetHost) -> bool:
 
 
 def _head(host: NetHost) -> Iterator[str]:
-    """Yield the declarations that are there already at the next load, then what empties all but windows and counters."""
+    """Yield the declarations that are there already at the next load, then what empties all but windows and counters.
+
+    The sets of the matrix are made again: the kernel takes minutes to flush a large one, element by element.
+    """
     yield f"# {host.name}: written by pgssi from the matrix of the site (site_flows); do not edit, it is replaced."
+    matrix = [declared for version, _, _ in FAMILIES for declared in _sets(version)]
     yield "table inet pgssi {"
+    yield from (f"    set {name} {{ {kind} }}" for name, kind in matrix)
     for version, _, _ in FAMILIES:
-        address = f"ipv{version}_addr"
-        key = f"{address} . {address} . inet_proto . inet_service"
-        yield f"    set flows{version} {{ type {key}; flags interval; counter; }}"
-        yield f"    set ping{version} {{ type {address} . {address}; flags interval; counter; }}"
-        yield f"    set windows{version} {{ type {key}; flags interval, timeout; counter; }}"
-        yield f"    set loud{version} {{ type {address}; size 8192; flags dynamic, timeout; timeout 1m; }}"
+        yield f"    set windows{version} {{ type {_key(version)}; flags timeout; counter; }}"
+        yield f"    set loud{version} {{ type ipv{version}_addr; size 8192; flags dynamic, timeout; timeout 1m; }}"
     yield from (f"    counter {name} {{ }}" for name in COUNTERS)
     yield "}"
     yield "flush table inet pgssi"
-    yield from (f"flush set inet pgssi {name}{version}" for version, _, _ in FAMILIES for name in ("flows", "ping"))
+    for name, kind in matrix:
+        yield f"delete set inet pgssi {name}"
+        yield f"add set inet pgssi {name} {{ {kind} }}"
+
+
+def _key(version: int) -> str:
+    return f"ipv{version}_addr . ipv{version}_addr . inet_proto . inet_service"
+
+
+def _sets(version: int) -> Iterator[tuple[str, str]]:
+    yield f"flows{version}", f"type {_key(version)}; flags interval; counter;"
+    yield f"ping{version}", f"type ipv{version}_addr . ipv{version}_addr; flags interval; counter;"
 
 
 def _chains(network: Network, host: NetHost) -> Iterator[str]:
@@ -229,7 +242,10 @@ def _log(what: str) -> Iterator[str]:
 
 
 def _elements(lines: Iterable[Line]) -> Iterator[str]:
-    """Yield the flows; no two elements of a set share their start, and a narrow one comes before a wider one over it."""
+    """Yield the flows; no two elements of a set share their start, and a narrow one comes before a wider one over it.
+
+    One statement for each set: nft 1.0.6 merges several and loses the order, which the kernel then refuses.
+    """
     found: dict[str, list[str]] = {}
     for line in lines:
         ends = f"{line.source.text} . {line.destination.text}"
@@ -240,7 +256,6 @@ def _elements(lines: Iterable[Line]) -> Iterator[str]:
             name, key = f"flows{line.source.version}", f"{ends} . {line.protocol} . {port}"
         found.setdefault(name, []).append(f'    {key} comment "{line.flow}",')
     for name in sorted(found):
-        for start in range(0, len(found[name]), CHUNK):
-            yield f"add element inet pgssi {name} {{"
-            yield from found[name][start : start + CHUNK]
-            yield "}"
+        yield f"add element inet pgssi {name} {{"
+        yield from found[name]
+        yield "}"
