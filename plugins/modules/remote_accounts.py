@@ -36,7 +36,7 @@ RETURN = """
 done: {description: What was changed., type: list, returned: always}
 """
 SUPPLIERS, RELAYS, MAINTENANCE = "pgssi-suppliers", "pgssi-relays", "pgssi-maintenance"
-STATE, FOLDER = Path("/var/lib/pgssi/remote"), Path("/etc/pgssi/remote")
+STATE, FOLDER, RUN = Path("/var/lib/pgssi/remote"), Path("/etc/pgssi/remote"), Path("/run/pgssi-remote")
 GATE, SESSION = "/usr/local/lib/pgssi/pgssi-remote-gate", "/usr/local/lib/pgssi/pgssi-remote-session"
 CODE_OPTIONS = '" RATE_LIMIT 3 30\n" WINDOW_SIZE 3\n" DISALLOW_REUSE\n" TOTP_AUTH\n'
 
@@ -81,6 +81,9 @@ class Accounts:
             self.run("usermod", "--gid", group, name)
         if self.shadow[name][1] not in ("*", "!*"):
             self.run("usermod", "--password", "!*", name)
+        if group != RELAYS and not any(Path(RUN, place, f"{name}.json").exists() for place in ("windows", "open")):
+            if not self.shadow[name][1].startswith("!") or self.shadow[name][7] != "1":
+                self.run("usermod", "--password", "!*", "--expiredate", "1970-01-02", name)
 
     def only_groups(self, name: str, wanted: set[str]) -> None:
         present = {entry.gr_name for entry in grp.getgrall() if name in entry.gr_mem}
@@ -90,7 +93,9 @@ class Accounts:
             self.run("usermod", "--append", "--groups", group, name)
 
     def strangers(self, group: str, declared: set[str]) -> None:
-        """Lock the accounts of a group of ours that nobody declares any more."""
+        """Lock the accounts of a group of ours that nobody declares any more; take guests out of it."""
+        for guest in grp.getgrnam(group).gr_mem if _gid(group) >= 0 else ():
+            self.run("gpasswd", "--delete", guest, group)
         for entry in pwd.getpwall():
             if entry.pw_gid == _gid(group) and entry.pw_name not in declared:
                 fields = self.shadow.get(entry.pw_name, ["", "", *[""] * 6])

@@ -110,7 +110,7 @@ def victims(config: dict, names: list[str]) -> dict[str, set[int]]:
 
 
 def end(config: dict, names: list[str]) -> list[str]:
-    """End all that runs for these accounts: first politely, so that both ends hear of it, after a second by force."""
+    """End all that runs for these accounts: first politely, so that both ends hear of it, after half a second by force."""
     ended: list[str] = []
     for attempt in range(40):
         running = {name: numbers for name, numbers in victims(config, names).items() if numbers}
@@ -119,7 +119,7 @@ def end(config: dict, names: list[str]) -> list[str]:
             return ended
         for number in set().union(*running.values()):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGTERM if attempt < 10 else signal.SIGKILL)
+                os.kill(number, signal.SIGTERM if attempt < 5 else signal.SIGKILL)
         time.sleep(0.1)
     raise SystemExit(f"processes that do not end: {running}")
 
