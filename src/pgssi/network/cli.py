@@ -32,21 +32,22 @@ def register(inventory: Sources, extra_vars: ExtraVars = None) -> None:
     """Affiche le registre des flux (PSSI 4.2.2.2) : tout ce qui doit passer, pourquoi, pour qui, jusqu'à quand."""
     network = network_of(load_inventory(inventory, None, extra_vars or ()))
     _need_flows(network, inventory)
-    table = Table(title=f"Registre des flux : {len(network.flows)}", title_justify="left", title_style="bold", expand=True)
-    for heading in ("Flux", "De", "Vers", "Services", "Objet", "Responsables", "Besoins", "Échéance"):
-        table.add_column(heading, overflow="fold")
+    table = Table(
+        title=f"Registre des flux : {len(network.flows)}", title_justify="left", title_style="bold", expand=True, show_lines=True
+    )
+    for heading, ratio in (("Flux", 3), ("De → vers", 3), ("Services", 2), ("Responsables, besoins", 2), ("Échéance", 1)):
+        table.add_column(heading, overflow="fold", ratio=ratio, min_width=10)
     for flow in sorted(network.flows, key=lambda flow: (flow.expires, flow.id)):
         left = (flow.expires - network.today).days
         style = "bold red" if expired(flow, network.today) else "yellow" if left <= SOON_DAYS else ""
+        services = "\n".join(f"{name} {_ports(network, name)}" for name in flow.services)
+        needs = f"{flow.category}, disp. {flow.availability}, conf. {flow.confidentiality}"
         table.add_row(
-            Text(flow.id),
-            Text(", ".join(flow.sources)),
-            Text(", ".join(flow.destinations)),
-            Text("\n".join(f"{name} ({_ports(network, name)})" for name in flow.services)),
-            Text(flow.purpose),
-            Text(f"{flow.technical_owner} / {flow.business_owner}"),
-            Text(f"{flow.category}, D{flow.availability} C{flow.confidentiality}" + (f", {flow.rate}" if flow.rate else "")),
-            Text(f"{flow.expires.isoformat()}" + (" échu" if left < 0 else f"\ndans {left} j"), style=style),
+            Text(f"{flow.id}\n").append(flow.purpose, style="dim"),
+            Text(f"{', '.join(flow.sources)}\n→ {', '.join(flow.destinations)}"),
+            Text(services),
+            Text(f"{flow.technical_owner} / {flow.business_owner}\n{needs}" + (f"\n{flow.rate}" if flow.rate else "")),
+            Text(f"{flow.expires.isoformat()}\n" + ("échu" if left < 0 else f"{left} j"), style=style),
         )
     Console().print(table)
 
