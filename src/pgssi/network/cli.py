@@ -35,8 +35,8 @@ def register(inventory: Sources, extra_vars: ExtraVars = None) -> None:
     table = Table(
         title=f"Registre des flux : {len(network.flows)}", title_justify="left", title_style="bold", expand=True, show_lines=True
     )
-    for heading, ratio in (("Flux", 3), ("De → vers", 3), ("Services", 2), ("Responsables, besoins", 2), ("Échéance", 1)):
-        table.add_column(heading, overflow="fold", ratio=ratio, min_width=10)
+    for heading, ratio in (("Flux", 3), ("De → vers", 3), ("Services", 2), ("Responsables, besoins", 2), ("Échéance", 3)):
+        table.add_column(heading, overflow="fold", ratio=None if heading == "Échéance" else ratio, min_width=ratio * 4)
     for flow in sorted(network.flows, key=lambda flow: (flow.expires, flow.id)):
         left = (flow.expires - network.today).days
         style = "bold red" if expired(flow, network.today) else "yellow" if left <= SOON_DAYS else ""
