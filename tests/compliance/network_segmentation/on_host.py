@@ -229,23 +229,24 @@ def announce(interface, mac, address, asked):
     return "sent"
 
 
+def elements(verb, packets, more=""):
+    """Add or delete windows for packets; where there is no such set, nothing changes."""
+    lines = [
+        f"{verb} element inet pgssi windows{6 if ':' in source else 4} {{ {source} . {destination} . {protocol} . {port}{more} }}"
+        for protocol, source, destination, port in dict.fromkeys(map(tuple, packets))
+        if protocol != "icmp"  # the set of echo requests has no timeout
+    ]
+    return subprocess.run(["nft", "-f", "-"], input="\n".join(lines).encode(), capture_output=True, check=False).returncode
+
+
 def windows(packets, seconds):
-    """Let packets through the rules of this host for a moment, by elements that vanish by themselves; others change nothing."""
-    for protocol, source, destination, port in packets:
-        if protocol != "icmp":  # the set of echo requests has no timeout
-            key = f"{source} . {destination} . {protocol} . {port} timeout {seconds}s"
-            element = f"add element inet pgssi windows{6 if ':' in source else 4} {{ {key} }}"
-            subprocess.run(["nft", element], capture_output=True, check=False)
-    return "ready"
+    """Let packets through the rules of this host for a moment, by elements that vanish by themselves."""
+    return elements("add", packets, f" timeout {seconds}s")
 
 
 def close(packets):
     """Take the same windows away."""
-    for protocol, source, destination, port in packets:
-        key = f"{source} . {destination} . {protocol} . {port}"
-        element = f"delete element inet pgssi windows{6 if ':' in source else 4} {{ {key} }}"
-        subprocess.run(["nft", element], capture_output=True, check=False)
-    return "closed"
+    return elements("delete", packets)
 
 
 ACTIONS = {action.__name__: action for action in (send, see, collect, serve, talk, card, hand, announce, windows, close)}

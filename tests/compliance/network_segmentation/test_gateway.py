@@ -183,7 +183,9 @@ def crossing(wire: Any, network: Network, gateway: NetHost) -> list[tuple[str, P
             for name, addresses in wire.machines(zone):
                 source, target = addresses.get(line.source.version, ""), line.destination.text
                 receiver = network.host_of(target)
-                away = receiver is not None and receiver is not gateway and zone not in receiver.zones and wire.usable(receiver.name)
+                away = (
+                    receiver is not None and receiver is not gateway and zone not in receiver.zones and wire.usable(receiver.name)
+                )
                 if away and source and wire.declared(source, target, "tcp", line.first):
                     found.setdefault(line.source.version, (name, ("tcp", source, target, line.first)))
     return list(found.values())
