@@ -189,9 +189,10 @@ def test_no_session_without_log_server(host: Host, account: str, relay: str, obs
         answer = host.run(f"{tried} </dev/null", timeout=40)
     finally:
         host.run("systemctl start pgssi-record-link.service; sleep 0.3")
-    said = f"{answer.stdout} {answer.stderr}"
+    said = f"{answer.stdout}{answer.stderr}"
     observe(f"sans serveur de journaux : code {answer.rc}, {said.strip()[:120]}")
-    assert answer.rc != 0, "une session s'ouvre sans être enregistrée"
+    started = [line for line in said.splitlines() if line.strip() and not line.startswith("sudo: ")]
+    assert answer.rc != 0 and not started, f"le relais démarre sans être enregistré : {' '.join(started)[-120:]}"
     assert "log server" in said, f"le refus ne vient pas de l'enregistrement : {said.strip()[-160:]}"
 
 
