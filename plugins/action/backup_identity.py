@@ -19,9 +19,12 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):
-    """``identities``: [{path, kind: user|host, principals: [..], validity}]; ``ca``: private key on the control node."""
+    """``identities``: [{path, kind: user|host, principals: [..], validity}]; ``ca``: private key on the control node.
 
-    _VALID_ARGS = frozenset({"identities", "ca"})
+    ``purpose``: word for the comments of keys and the names of certificates (default pgssi-backup).
+    """
+
+    _VALID_ARGS = frozenset({"identities", "ca", "purpose"})
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -55,6 +58,10 @@ class ActionModule(ActionBase):
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         return self._execute_module("pgssi.toolkit.backup_identity", module_args=arguments, task_vars=task_vars)
 
+    @property
+    def _purpose(self) -> str:
+        return str(self._task.args.get("purpose", "pgssi-backup"))
+
     def _authority(self, authority: Path) -> bool:
         """Make the authority once, under a lock: several hosts arrive here together."""
         if authority.exists() or self._task.check_mode:
@@ -64,7 +71,7 @@ class ActionModule(ActionBase):
             fcntl.flock(lock, fcntl.LOCK_EX)
             if authority.exists():
                 return False
-            self._keygen("-q", "-t", "ed25519", "-N", "", "-C", "pgssi-backup-ca", "-f", str(authority))
+            self._keygen("-q", "-t", "ed25519", "-N", "", "-C", f"{self._purpose}-ca", "-f", str(authority))
         return True
 
     def _holds(self, identity: dict[str, Any], public: str, present: str, authority: Path) -> bool:
@@ -99,7 +106,7 @@ class ActionModule(ActionBase):
             signer.write_bytes(Path(private).read_bytes())
             options = ["-h"] if identity["kind"] == "host" else ["-O", "clear"]
             options += ["-V", identity["validity"]] if identity.get("validity") else []
-            name = f"pgssi-backup {identity['kind']} {','.join(identity['principals'])}"
+            name = f"{self._purpose} {identity['kind']} {','.join(identity['principals'])}"
             self._keygen("-q", "-s", str(signer), "-I", name, "-n", ",".join(identity["principals"]), *options, str(file))
             return (Path(folder) / "key-cert.pub").read_text("utf-8")
 

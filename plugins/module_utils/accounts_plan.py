@@ -31,6 +31,7 @@ INITIAL = Path("/var/lib/pgssi/accounts")
 USED = Path("/var/lib/pgssi/break-glass-used")
 BREAK_GLASS = "pgssi-break-glass"
 SUDOERS = "pgssi-sudo"
+SUPPLIERS = "pgssi-suppliers"  # primary group of the accounts that the remote_maintenance role keeps on a bastion
 EPOCH = date(1970, 1, 1)
 
 
@@ -329,6 +330,8 @@ class Plan:
             have, extra = set(user.groups), set()
             if "rights-groups-exact" in self.rules:
                 extra = have - wanted if ours else have & managed
+                if not ours and by_number.get(user.gid) == SUPPLIERS:
+                    extra.discard(SUDOERS)
             elif "accounts-roles-separated" in self.rules and ours:
                 extra = have & managed - wanted
             if "rights-root-groups-empty" in self.rules:

@@ -17,6 +17,8 @@ GROUPS = {
     "catalogue": "pgssi.catalogue.cli",
     "report": "pgssi.report.cli",
     "evidence": "pgssi.evidence.cli",
+    "remote": "pgssi.remote.cli",
+    "flows": "pgssi.network.cli",
 }
 # name: (module, function) of a command without sub-commands.
 COMMANDS = {

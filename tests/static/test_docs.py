@@ -18,6 +18,8 @@ PAIRS = {
     "architecture": "architecture",
     "preuves": "evidence",
     "changement-sur": "safe-change",
+    "guides/cloisonnement": "guides/network-segmentation",
+    "guides/telemaintenance": "guides/remote-maintenance",
 }
 PAGES = sorted(
     path

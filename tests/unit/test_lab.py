@@ -10,7 +10,7 @@ from pgssi.errors import InvalidInput
 from pgssi.inventory import load_inventory
 from pgssi.lab.keys import make_keys, pin
 from pgssi.lab.model import LabModel, lab_model
-from pgssi.lab.seed import steps
+from pgssi.lab.seed import give_routes, seed, steps
 
 HOSTS = """
 all:
@@ -18,9 +18,16 @@ all:
     site_zones:
       servers: {cidr4: 192.0.2.0/24, cidr6: "2001:db8:2::/64"}
       backup: {cidr4: 198.51.100.0/24, cidr6: "2001:db8:3::/64"}
+      internet: {cidr4: 0.0.0.0/0, cidr6: "::/0"}
+    site_equipment:
+      scanner: {zone: servers, addresses: [192.0.2.30, "2001:db8:2::1e"]}
+      stranger: {zone: internet, addresses: [203.0.113.9, "2001:db8:9::9"]}
   hosts:
-    gw: {ansible_host: 192.0.2.254, lab_image: debian13, lab_zones: [servers, backup]}
-    db: {ansible_host: 192.0.2.10, lab_image: debian12, lab_zones: [servers]}
+    gw:
+      ansible_host: 192.0.2.254
+      lab_image: debian13
+      site_interfaces: {servers: [192.0.2.254, "2001:db8:2::fe"], backup: [198.51.100.253, "2001:db8:3::fd"]}
+    db: {ansible_host: 192.0.2.10, lab_image: debian12, site_interfaces: {servers: [192.0.2.10, "2001:db8:2::a"]}}
     outsider: {ansible_host: 203.0.113.1}
 """
 
@@ -35,16 +42,37 @@ def test_hosts_with_an_image_are_the_lab(tmp_path: Path) -> None:
     """Only hosts with lab_image are containers; the host with several zones is the gateway of the others."""
     model = _model(tmp_path)
     assert list(model.hosts) == ["gw", "db"]
-    assert (model.hosts["gw"].gateway, model.hosts["db"].gateway) == (None, 254)
+    assert (model.hosts["gw"].routes, model.hosts["db"].routes) == ((), ("192.0.2.254", "2001:db8:2::fe"))
+    assert (model.hosts["gw"].is_gateway, model.hosts["db"].is_gateway) == (True, False)
     assert model.hosts["db"].image == "localhost/pgssi-lab:debian12"
 
 
-def test_a_host_has_the_same_place_in_every_zone_and_both_families(tmp_path: Path) -> None:
-    """The gateway ends with 254 in each zone, in IPv4 and IPv6; interfaces bear the zones' names."""
+def test_a_host_has_its_own_addresses_in_every_zone(tmp_path: Path) -> None:
+    """The addresses are those of site_interfaces, in IPv4 and IPv6; interfaces bear the zones' names, or their own."""
     options = _model(tmp_path).run_options(_model(tmp_path).hosts["gw"])
     assert "lab-servers:ip=192.0.2.254,ip6=2001:db8:2::fe,interface_name=servers0" in options
-    assert "lab-backup:ip=198.51.100.254,ip6=2001:db8:3::fe,interface_name=backup0" in options
+    assert "lab-backup:ip=198.51.100.253,ip6=2001:db8:3::fd,interface_name=backup0" in options
     assert "net.ipv4.ip_forward=1" in options
+    named = HOSTS.replace('{servers: [192.0.2.10, "2001:db8:2::a"]}',
+                          '{servers: {addresses: ["2001:db8:2::a", 192.0.2.10], interface: ens18}}')  # fmt: skip
+    model = _model(tmp_path, named)
+    assert "lab-servers:ip=192.0.2.10,ip6=2001:db8:2::a,interface_name=ens18" in model.run_options(model.hosts["db"])
+
+
+def test_equipment_that_no_role_manages_is_in_the_lab_too(tmp_path: Path) -> None:
+    """lab_equipment gives a container to entries of site_equipment, behind the same gateway, and hosts stay hosts."""
+    model = _model(tmp_path, HOSTS.replace("  vars:\n", "  vars:\n    lab_equipment: {scanner: debian12}\n"))
+    assert [host.name for host in model.hosts.values() if not host.managed] == ["scanner"]
+    assert model.hosts["scanner"].address == "192.0.2.30"
+    assert model.hosts["scanner"].routes == model.hosts["db"].routes
+
+
+def test_the_rest_of_the_world_is_a_cable_around_its_first_machine(tmp_path: Path) -> None:
+    """A zone that is 0.0.0.0/0 and ::/0 gets the lab network of the machine that stands for it."""
+    model = _model(tmp_path, HOSTS.replace("  vars:\n", "  vars:\n    lab_equipment: {stranger: debian13}\n"))
+    zone = model.zones["internet"]
+    assert (str(zone.v4), str(zone.v6)) == ("203.0.113.0/24", "2001:db8:9::/64")
+    assert (zone.control(4), zone.control(6)) == ("203.0.113.1", "2001:db8:9::1")
 
 
 def test_only_the_gateway_forwards_and_everyone_knows_the_others_by_name(tmp_path: Path) -> None:
@@ -65,14 +93,17 @@ def test_a_changed_image_makes_a_new_container(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "written", "key"),
     [
-        ("lab_zones: [servers]}", "lab_zones: [serveurs]}", "db.lab_zones"),
-        ("lab_zones: [servers]}", "lab_zones: []}", "db.lab_zones"),
-        ("ansible_host: 192.0.2.10", "ansible_host: 198.51.100.10", "db.ansible_host"),
+        ("{servers: [192.0.2.10,", "{serveurs: [192.0.2.10,", "db.site_interfaces.serveurs"),
+        ('{servers: [192.0.2.10, "2001:db8:2::a"]}', "{}", "db.site_interfaces"),
+        ('192.0.2.10, "2001:db8:2::a"', "192.0.2.10", "db.site_interfaces.servers"),
+        ("[192.0.2.10,", "[198.51.100.10,", "db.site_interfaces.servers"),
+        ("ansible_host: 192.0.2.10", "ansible_host: 192.0.2.11", "db.ansible_host"),
+        ("  vars:\n", "  vars:\n    lab_equipment: {nobody: debian12}\n", "lab_equipment.nobody"),
         ("lab_image", "image", "lab_image"),
     ],
 )
 def test_a_wrong_description_names_the_key(tmp_path: Path, found: str, written: str, key: str) -> None:
-    """An unknown zone, no zone, an address outside its zone, no lab host: each names what to correct."""
+    """A wrong zone, no zone, one family only, an address elsewhere, unknown equipment, no lab: each names what to correct."""
     with pytest.raises(InvalidInput) as caught:
         _model(tmp_path, HOSTS.replace(found, written))
     assert [problem.key for problem in caught.value.problems] == [key]
@@ -108,3 +139,32 @@ def test_first_day_files_run_in_the_order_of_their_names(tmp_path: Path, monkeyp
     hosts = HOSTS + "  children: {database_servers: {hosts: {db: }}}\n"
     files = steps(_model(tmp_path, hosts).hosts["db"]).files
     assert [file.name for file in files] == ["90-all.sh", "20-group.sql", "10-own.sh"]
+
+
+def test_keys_of_the_lab_go_where_the_first_day_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of a .keys file puts one key there, for its owner alone; a public half may be read by all."""
+    make_keys(tmp_path)
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "05-own.keys").write_text("irm1 root /etc/ssh/key\nirm1.pub root /etc/ssh/key.pub\n")
+    said: list[tuple[str, bytes | None]] = []
+    monkeypatch.setattr("pgssi.lab.seed.SEED", tmp_path)
+    monkeypatch.setattr("pgssi.lab.seed.podman", lambda *words, stdin=None: said.append((words[-1], stdin)))
+    seed(_model(tmp_path).hosts["db"], "lab-db", tmp_path)
+    private, public = ((tmp_path / "keys" / name).read_bytes() for name in ("irm1", "irm1.pub"))
+    assert said[1:] == [
+        ("install -o root -g root -m 600 /dev/stdin /etc/ssh/key", private),
+        ("install -o root -g root -m 644 /dev/stdin /etc/ssh/key.pub", public),
+    ]
+
+
+def test_routes_come_back_with_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host gets a unit that sets both default routes at every start; the gateway gets none."""
+    scripts: list[str] = []
+    monkeypatch.setattr("pgssi.lab.seed.inside", lambda _name, script: scripts.append(script))
+    model = _model(tmp_path)
+    for host in model.hosts.values():
+        give_routes(host, host.name)
+    assert len(scripts) == 1
+    assert "ip -4 route replace default via 192.0.2.254\n" in scripts[0]
+    assert "ip -6 route replace default via 2001:db8:2::fe\n" in scripts[0]
+    assert "enable --now lab-routes.service" in scripts[0]

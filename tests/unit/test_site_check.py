@@ -45,11 +45,18 @@ def groups(demo: Path) -> dict[str, frozenset[str]]:
     return {host: frozenset(name for name, group in tree["children"].items() if host in group["hosts"]) for host in tree["hosts"]}
 
 
+@pytest.fixture(scope="session")
+def own(demo: Path) -> dict[str, dict[str, Any]]:
+    """What hosts.yml says of each demo host."""
+    hosts: dict[str, dict[str, Any]] = yaml.safe_load((demo / "hosts.yml").read_text("utf-8"))["all"]["hosts"]
+    return hosts
+
+
 Check = Callable[[Mapping[str, Any]], Review]
 
 
 @pytest.fixture
-def check(demo: Path, groups: Mapping[str, frozenset[str]]) -> Check:
+def check(demo: Path, groups: Mapping[str, frozenset[str]], own: Mapping[str, dict[str, Any]]) -> Check:
     """Review a model on the demo hosts."""
 
     def run(values: Mapping[str, Any], lang: str = "fr") -> Review:
@@ -57,7 +64,7 @@ def check(demo: Path, groups: Mapping[str, frozenset[str]]) -> Check:
             Host(
                 name,
                 member,
-                {**values, "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"},
+                {**values, **own[name], "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"},
             )
             for name, member in groups.items()
         ]
@@ -81,12 +88,12 @@ def changed(model: Mapping[str, Any], path: tuple[Any, ...], value: Any) -> dict
     return dict(result)
 
 
-def test_demo_is_sound(model: dict[str, Any], check: Check) -> None:
+def test_demo_is_sound(model: dict[str, Any], groups: Mapping[str, frozenset[str]], check: Check) -> None:
     """The demo inventory has neither problem nor warning."""
     found = check(model)
     assert not found.problems, "\n".join(map(str, found.problems))
     assert not found.warnings, "\n".join(map(str, found.warnings))
-    assert found.hosts == 8
+    assert found.hosts == len(groups)
 
 
 @pytest.mark.parametrize(("path", "value", "file", "words"), BAD, ids=[f"{n}-{case[0][0]}" for n, case in enumerate(BAD)])
@@ -163,10 +170,11 @@ def test_key_written_twice(model: dict[str, Any], groups: Mapping[str, frozenset
     """A key that stands twice in a file is refused, where YAML would drop the first in silence."""
     shutil.copytree(demo, tmp_path / "twice")
     file = tmp_path / "twice" / "group_vars" / "all" / "network.yml"
-    file.write_text(file.read_text("utf-8") + "site_zones: {}\n", "utf-8")
+    text = file.read_text("utf-8")
+    file.write_text(text + "site_zones: {}\n", "utf-8")
     hosts = [Host("gw1", groups["gw1"], {**model, "ansible_user": "pgssi"})]
     problem = review(hosts, [str(tmp_path / "twice")], today=TODAY).problems[0]
-    assert "deux fois" in problem.message and problem.file.endswith("network.yml:9")
+    assert "deux fois" in problem.message and problem.file.endswith(f"network.yml:{text.count(chr(10)) + 1}")
 
 
 def test_every_message_has_both_languages() -> None:

@@ -52,7 +52,7 @@ def test_sound_site_passes(site: Path) -> None:
     """A sound inventory gives code 0, on the command line and as the first play."""
     checked = run("pgssi.cli", "check", "-i", str(site))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "valide : 8 hôtes" in checked.stdout
+    assert "valide : 9 hôtes" in checked.stdout
     played = run("ansible-playbook", "-i", str(site), str(PLAYBOOKS / "preflight.yml"), "-e", "site_palier=1")
     assert played.returncode == 0, played.stdout + played.stderr
 

@@ -28,6 +28,8 @@ def _environment(language: str) -> Environment:
     environment.globals["language"] = language
     for name, table in (("kind", words.KINDS), ("outcome", words.RESULTS), ("role", words.ROLES)):
         environment.filters[name] = partial(words.name_of, table, language=language)
+    environment.filters["refusal"] = partial(words.name_of, words.REFUSALS, language=language)
+    environment.filters["ending"] = partial(words.name_of, words.ENDINGS, language=language)
     environment.filters["difference"] = partial(words.name_of, words.DIFFERENCES, language=language)
     environment.filters["moment"] = partial(words.moment, language=language)
     environment.filters["span"] = words.span

@@ -10,6 +10,7 @@ KINDS = {
     "backup_change": ("Sauvegarde avant et après changement", "Backup before and after a change"),
     "red_button": ("Isolement de la zone de sauvegarde", "Backup zone isolated"),
     "break_glass_use": ("Usage du compte de secours", "Use of the break-glass account"),
+    "remote_session": ("Rapport d'intervention à distance", "Remote intervention report"),
     "journal_repair": ("Réparation du journal", "Repair of the journal"),
 }
 RESULTS = {
@@ -22,6 +23,25 @@ ROLES = {
     "requester": ("Demandeur", "Requester"),
     "approver": ("Approbateur", "Approver"),
     "reviewer": ("Réviseur", "Reviewer"),
+    "supplier": ("Intervenant", "Supplier's person"),
+}
+REFUSALS = {
+    "no open window": ("aucune fenêtre ouverte", "no open window"),
+    "outside the window": ("hors de la fenêtre", "outside the window"),
+    "outside a window": ("hors de toute fenêtre", "outside a window"),
+    "expired certificate": ("certificat expiré", "expired certificate"),
+    "revoked certificate": ("certificat révoqué", "revoked certificate"),
+    "no valid certificate": ("aucun certificat valable", "no valid certificate"),
+    "unknown account": ("compte inconnu", "unknown account"),
+    "port forward": ("redirection de port", "port forward"),
+    "not a relay": ("demande qui n'est pas un flux", "request that is no relay"),
+    "command too long": ("commande trop longue", "command too long"),
+    "wrong one-time code": ("code à usage unique faux", "wrong one-time code"),
+    "one-time code missing": ("code à usage unique absent", "one-time code missing"),
+}
+ENDINGS = {
+    "on demand": ("à la demande", "on demand"),
+    "end of the window": ("fin de la fenêtre", "end of the window"),
 }
 DIFFERENCES = {
     "undeclared_account": ("Compte non déclaré", "Undeclared account"),

@@ -39,6 +39,12 @@ def reset(hosts: Hosts = None, inventory: Inventories = None, directory: Directo
 
 
 @app.command()
+def restart(hosts: Hosts = None, inventory: Inventories = None, directory: Directory = DIRECTORY) -> None:
+    """Éteint et rallume les hôtes ; leurs fichiers restent."""
+    _lab(inventory, directory).restart(*(hosts or ()))
+
+
+@app.command()
 def down(inventory: Inventories = None, directory: Directory = DIRECTORY) -> None:
     """Retire les conteneurs et les réseaux du laboratoire ; les images restent."""
     _lab(inventory, directory).down()

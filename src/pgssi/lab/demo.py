@@ -32,8 +32,8 @@ class Demo:
 
     def run(self) -> Path:
         """Run every step and return the page that compares before and after."""
-        self._step("Laboratoire : huit hôtes à leur premier jour")
         lab = Lab.load([str(INVENTORY)], say=self._say)
+        self._step(f"Laboratoire : {len(lab.hosts)} hôtes à leur premier jour")
         lab.reset()
         shutil.rmtree(OUTPUT, ignore_errors=True)
         before, after, page = OUTPUT / "before", OUTPUT / "after", OUTPUT / "index.html"
@@ -50,6 +50,9 @@ class Demo:
             self._step("Essai de restauration et revue des droits : deux preuves au journal")
             self._play("restore_drill")
             self._play("access_review")
+
+            self._step("La matrice des flux, prouvée par des paquets de chaque zone vers chaque hôte")
+            self._command("pgssi", "flows", "prove", "-i", str(INVENTORY), *self._target(), accepted=(0, 1))
 
         self._step("Second audit, essais réels compris")
         self._verify(after)

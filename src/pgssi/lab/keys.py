@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# pgssi: the account that playbooks connect with; rssi: who opens what the hosts seal.
-NAMES = ("pgssi", "rssi")
+# pgssi: the account that playbooks connect with; rssi: who opens what the hosts seal; the suppliers' people; and the
+# scanner itself, whose key the bastion has to know beforehand.
+NAMES = ("pgssi", "rssi", "acme-jdurand", "acme-pmartin", "medidoc-tleroy", "irm1")
 TEMPORARY = ".new"
 
 

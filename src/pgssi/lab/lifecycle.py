@@ -15,12 +15,15 @@ from pgssi.inventory import load_inventory
 from pgssi.lab.keys import make_keys, pin
 from pgssi.lab.model import LabHost, LabModel, lab_model
 from pgssi.lab.podman import PodmanError, containers, inside, networks, podman
-from pgssi.lab.seed import seed, steps
+from pgssi.lab.seed import give_routes, seed, steps
 from pgssi.paths import ROOT
 
 DIRECTORY = ROOT / ".lab"
 BOOT_SECONDS = 90
-CROWDED = "Avec beaucoup de conteneurs, le noyau peut manquer d'instances inotify : sysctl fs.inotify.max_user_instances=512."
+# systemd in a container keeps about eight inotify instances, and four for each account that is logged in.
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INSTANCES = 16
+CROWDED = "Avec beaucoup de conteneurs, le noyau peut manquer d'instances inotify : sysctl -w fs.inotify.max_user_instances=512."
 FINGERPRINT = ROOT / "lab" / "fingerprint.sh"
 
 
@@ -56,6 +59,8 @@ class Lab:
         chosen = self._chosen(names)
         with self._locked():
             images = {image: self._image(image) for image in {host.image for host in chosen}}
+            if INOTIFY.exists() and int(INOTIFY.read_text("ascii")) < INSTANCES * len(chosen):
+                self._say(CROWDED)
             self._networks(chosen)
             present = containers(self.model.prefix)
             ready = {host.name for host in chosen if self._is_ready(host, images[host.image], present)}
@@ -87,6 +92,17 @@ class Lab:
             self._remove([container for container in chosen if container in present])
         self.up(*names)
 
+    def restart(self, *names: str) -> None:
+        """Stop these hosts and start them again (all without names); their files stay, the kernel's rules and routes go."""
+        chosen = self._chosen(names, gateway=False)
+        with self._locked():
+            present = containers(self.model.prefix)
+            absent = [host.name for host in chosen if self.model.container(host.name) not in present]
+            if absent:
+                raise PgssiError(f"Pas encore créés : {', '.join(absent)}. Lancer « pgssi lab up ».")
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(self._restart, chosen))
+
     def status(self) -> dict[str, str]:
         """Return for every host: ``running``, ``absent``, or podman's own word for its state."""
         present = containers(self.model.prefix)
@@ -105,9 +121,7 @@ class Lab:
         if unknown:
             known = ", ".join(self.hosts)
             raise PgssiError(f"Hôte inconnu du laboratoire : {', '.join(unknown)}. Connus : {known}.")
-        return [
-            host for host in self.model.hosts.values() if not names or host.name in names or (gateway and host.gateway is None)
-        ]
+        return [host for host in self.model.hosts.values() if not names or host.name in names or (gateway and host.is_gateway)]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -137,8 +151,8 @@ class Lab:
             podman(
                 *("network", "create", "--internal", "--disable-dns"),
                 *("--label", f"pgssi.lab={self.model.prefix}"),
-                *("--subnet", str(zone.v4), "--gateway", zone.address4(1)),
-                *("--ipv6", "--subnet", str(zone.v6), "--gateway", zone.address6(1)),
+                *("--subnet", str(zone.v4), "--gateway", zone.control(4)),
+                *("--ipv6", "--subnet", str(zone.v6), "--gateway", zone.control(6)),
                 name,
             )
             self._say(f"réseau {name} : {zone.v4}, {zone.v6}")
@@ -167,11 +181,8 @@ class Lab:
             options = self.model.run_options(host)
             identity = podman("run", "--detach", *options, host.image, "/sbin/init").strip()
             _booted(name)
+            give_routes(host, name)
             seed(host, name, self.directory)
-        if host.gateway is not None:
-            zone = host.zones[0]
-            inside(name, f"ip route replace default via {zone.address4(host.gateway)}\n"
-                         f"ip -6 route replace default via {zone.address6(host.gateway)}\n")  # fmt: skip
         _answers(host.address)
         if not ready:
             marker = self._marker(host)
@@ -179,6 +190,15 @@ class Lab:
             marker.write_text(f"{identity} {self.model.digest(host, image)} {steps(host).digest}", "utf-8")
             seconds = time.monotonic() - started
             self._say(f"{host.name} prêt en {seconds:.0f} s : {host.address}, {host.image}")
+
+    def _restart(self, host: LabHost) -> None:
+        name = self.model.container(host.name)
+        started = time.monotonic()
+        podman("stop", "--time", "20", name)  # podman's own restart may unmount the files that it has just mounted
+        podman("start", name)
+        _booted(name)
+        _answers(host.address)
+        self._say(f"{host.name} redémarré en {time.monotonic() - started:.0f} s")
 
     def _pin(self, chosen: Sequence[LabHost]) -> None:
         read = "cat /etc/ssh/ssh_host_*_key.pub"

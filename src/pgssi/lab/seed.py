@@ -11,6 +11,16 @@ from pgssi.lab.podman import inside, podman
 from pgssi.paths import ROOT
 
 SEED = ROOT / "lab" / "seed"
+ROUTES = """[Unit]
+Description=Default routes of this container
+Before=network.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+{commands}
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 @dataclass(frozen=True)
@@ -29,10 +39,26 @@ def steps(host: LabHost) -> Steps:
     return Steps(files, digest)
 
 
+def give_routes(host: LabHost, container: str) -> None:
+    """Send what is not for its own zone to the gateway, now and after every restart."""
+    if not host.routes:
+        return
+    commands = "\n".join(
+        f"ExecStart=/usr/bin/ip -{version} route replace default via {address}"
+        for version, address in zip((4, 6), host.routes, strict=True)
+    )
+    inside(
+        container,
+        f"cat > /etc/systemd/system/lab-routes.service <<'UNIT'\n{ROUTES.format(commands=commands)}UNIT\n"
+        "systemctl --quiet enable --now lab-routes.service\n",
+    )
+
+
 def seed(host: LabHost, container: str, directory: Path) -> None:
     """Give the host the control node's key, then its first-day content.
 
-    ``*.sh`` runs as root with ``sh -eu``; ``NAME.sql`` runs as postgres in the database ``NAME``.
+    ``*.sh`` runs as root with ``sh -eu``; ``NAME.sql`` runs as postgres in the database ``NAME``; each line
+    ``KEY OWNER PATH`` of ``*.keys`` puts one of the lab's keys (``NAME`` or ``NAME.pub``) there.
     """
     public = (directory / "keys" / "pgssi.pub").read_bytes()
     podman(
@@ -44,9 +70,21 @@ def seed(host: LabHost, container: str, directory: Path) -> None:
     for file in steps(host).files:
         if file.suffix == ".sh":
             inside(container, file)
+        elif file.suffix == ".keys":
+            for line in file.read_text("utf-8").splitlines():
+                _give_key(container, directory / "keys", *line.split())
         elif file.suffix == ".sql":
             podman(
                 *("exec", "-i", container, "runuser", "-u", "postgres", "--", "psql"),
                 *("-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", file.stem.split("-", 1)[-1]),
                 stdin=file.read_bytes(),
             )
+
+
+def _give_key(container: str, keys: Path, name: str, owner: str, path: str) -> None:
+    mode = "644" if name.endswith(".pub") else "600"
+    podman(
+        *("exec", "-i", container, "sh", "-euc"),
+        f"install -o {owner} -g {owner} -m {mode} /dev/stdin {path}",
+        stdin=(keys / name).read_bytes(),
+    )

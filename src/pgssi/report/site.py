@@ -8,6 +8,7 @@ from typing import Any
 from pgssi.catalogue import Catalogue
 from pgssi.report import view
 from pgssi.report.cautions import cautions
+from pgssi.report.flows import network_values
 from pgssi.report.words import subject
 from pgssi.scoring import Finding, Score, Tally
 
@@ -41,5 +42,6 @@ def site_values(results: Mapping[str, Any], score: Score, catalogue: Catalogue) 
         "attestations": list(view.attestation_rows(results, score)),
         "evidence": list(view.evidence_rows(results, score)),
         "observed_hosts": len({f.host for f in score.findings if f.verdict != "non_verifie"}),
+        **network_values(results.get("network"), score.as_of),
         "host_by_name": {host["name"]: host for host in results["hosts"]},
     }

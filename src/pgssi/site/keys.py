@@ -15,7 +15,7 @@ def check_keys(site: Site) -> Iterator[Finding]:
     """Yield the keys that cannot be used, and those that two accounts share."""
     owners: dict[str, tuple[str, Path]] = {}
     for path, owner, key in _account_keys(site):
-        mark = yield from _usable(path, key)
+        mark = yield from usable_key(path, key)
         if not mark:
             continue
         if mark in owners:
@@ -24,7 +24,7 @@ def check_keys(site: Site) -> Iterator[Finding]:
     others = [((*path, "keys", i), key) for path, entry in _other_keys(site) for i, key in enumerate(entry["keys"])]
     others += list(site.entries("site_sealing_recipients"))
     for path, key in others:
-        yield from _usable(path, key)
+        yield from usable_key(path, key)
 
 
 def _account_keys(site: Site) -> Iterator[tuple[Path, str, str]]:
@@ -45,7 +45,7 @@ def _other_keys(site: Site) -> Iterator[tuple[Path, dict[str, list[str]]]]:
     yield from site.entries("site_evidence_signers")
 
 
-def _usable(path: Path, key: str) -> Generator[Finding, None, str]:
+def usable_key(path: Path, key: str) -> Generator[Finding, None, str]:
     """Yield what is wrong with one key; return its fingerprint, or an empty text when it is none."""
     if "PRIVATE KEY" in key:
         yield Finding("private_key", path, "(…)")

@@ -11,12 +11,15 @@ from typing import Any
 from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.errors import Problem
 from pgssi.site.backup import check_backup
+from pgssi.site.confinement import check_confinement
+from pgssi.site.flows import check_flows
 from pgssi.site.model import Finding, Host, Site, dotted, json_like
-from pgssi.site.network import check_network
+from pgssi.site.network import check_network, network_of
 from pgssi.site.origins import Origins
 from pgssi.site.people import check_people
 from pgssi.site.promises import check_promises
 from pgssi.site.schema import schema_findings
+from pgssi.site.suppliers import check_suppliers
 from pgssi.site.texts import check_texts
 from pgssi.site.words import say
 
@@ -38,9 +41,9 @@ GROUPS = frozenset(
         "workstations",
     ]
 )
-_PER_HOST = ("site_backup_passphrase",)  # no reference leads to them: they do not make another model
+_PER_HOST = ("site_backup_passphrase", "site_interfaces")  # a host's own: they do not make another model
 _SECRET = ("passphrase", "password", "secret", "private")
-_CHECKS = (check_network, check_people, check_backup, check_texts)
+_CHECKS = (check_people, check_backup, check_suppliers, check_texts)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,10 @@ def _all(hosts: Mapping[str, Host], today: date, catalogue: Catalogue) -> Iterat
         findings = list(schema_findings(values))
         yield from ((first, finding) for finding in findings)
         site = Site(values, hosts, today, frozenset(finding.path for finding in findings))
+        network = network_of(site, catalogue)
+        for over in (check_network, check_flows):
+            yield from ((first, finding) for finding in over(site, network))
+        yield from ((first, finding) for finding in check_confinement(network, catalogue))
         for check in _CHECKS:
             yield from ((first, finding) for finding in check(site))
         yield from ((first, finding) for finding in check_promises(site, catalogue))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pgssi.site.model import Finding
+from pgssi.site.words_network import NETWORK
+from pgssi.site.words_suppliers import SUPPLIERS
 
 # code: ((message, remedy) in French, (message, remedy) in English)
 MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    **NETWORK,
+    **SUPPLIERS,
     "unknown_variable": (
         ("variable inconnue", "{maybe_fr}Le préfixe site_ est réservé au modèle de site."),
         ("unknown variable", "{maybe_en}The prefix site_ is reserved for the site model."),
@@ -71,26 +75,6 @@ MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "look_alike": (
         ("« {word} » mélange deux alphabets ({character})", "Retaper ce mot au clavier."),
         ('"{word}" mixes two alphabets ({character})', "Type this word again."),
-    ),
-    "not_a_network": (
-        ("n'est pas un réseau IPv{version}", "L'écrire par exemple {example}."),
-        ("is not an IPv{version} network", "Write it for example {example}."),
-    ),
-    "host_bits": (
-        ("est une adresse dans un réseau, pas un réseau", "Écrire {network}."),
-        ("is an address in a network, not a network", "Write {network}."),
-    ),
-    "overlap": (
-        ("recouvre la zone {other}", "Donner à chaque zone un réseau à elle."),
-        ("overlaps zone {other}", "Give each zone a network of its own."),
-    ),
-    "vlan_twice": (
-        ("VLAN déjà pris par la zone {other}", "Donner à chaque zone son VLAN."),
-        ("VLAN already used by zone {other}", "Give each zone a VLAN of its own."),
-    ),
-    "address_twice": (
-        ("même adresse que {other}", "Corriger l'adresse : un hôte ne reçoit pas deux descriptions."),
-        ("same address as {other}", "Correct the address: one host cannot have two descriptions."),
     ),
     "unknown_reference": (
         ("n'existe pas dans {where}", "{maybe_fr}Choisir parmi : {known}."),

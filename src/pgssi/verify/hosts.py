@@ -35,6 +35,16 @@ class Hosts:
 
     def get(self, name: str) -> Opened:
         """Return the host, connected; raises Unreachable, or KeyError for a name that the inventory lacks."""
+        known = self._open(name)
+        if known.fault:
+            raise Unreachable(known.fault)
+        return known
+
+    def channel(self, name: str) -> Channel:
+        """Return the channel of a host; one that could not be reached says so again when it is used."""
+        return self._open(name).channel
+
+    def _open(self, name: str) -> Opened:
         known = self._opened.get(name)
         if known is None:
             channel = channel_for(self._plan.inventory.hosts[name].connection)
@@ -46,8 +56,6 @@ class Hosts:
             except Unreachable as error:
                 known.fault = str(error)
             known.seconds = time.monotonic() - started
-        if known.fault:
-            raise Unreachable(known.fault)
         return known
 
     def forget(self) -> None:

@@ -13,7 +13,10 @@ import pytest
 
 from pgssi import __version__
 from pgssi.catalogue import Rule
+from pgssi.errors import InvalidInput
 from pgssi.inforce import Waiver
+from pgssi.network.live import network_of
+from pgssi.network.register import as_data as network_data
 from pgssi.verify.fixtures import HOSTS
 from pgssi.verify.outcome import worst
 from pgssi.verify.plan import Plan
@@ -120,9 +123,18 @@ class Collector:
             "verdicts": verdicts,
             "attestations": variables.get("site_attestations") or [],
             "evidence": plan.evidence.summary(),
+            **self._network(),
         }
         plain: dict[str, Any] = json.loads(json.dumps(document, default=_text, ensure_ascii=False))
         return plain
+
+    def _network(self) -> dict[str, Any]:
+        """Return the declared network; nothing for a site without a matrix, or with one that pgssi check refuses."""
+        try:
+            network = network_of(self.plan.inventory, self.plan.catalogue)
+        except InvalidInput:
+            return {}
+        return {"network": network_data(network)} if network.described else {}
 
     def _host(self, name: str) -> dict[str, Any]:
         context, state = self.plan.contexts[name], self._states.get(name, {})

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+TOGETHER = "test_proof.py"
+
 
 class HostScheduling(LoadScopeScheduling):
     """Gives each process the whole of one host's tests at a time."""
@@ -28,8 +30,12 @@ class HostScheduling(LoadScopeScheduling):
 def host_of(nodeid: str, hosts: Collection[str]) -> str:
     """Return the host in a test id (``test_a.py::test_b[web-1-other]``); the id itself when there is none.
 
+    The tests of a file that tries all hosts together, once, go to one process: its name is returned.
     hosts: longest names first, so that ``web-1`` is not taken for ``web``.
     """
+    file = nodeid.partition("::")[0]
+    if file.endswith(TOGETHER):
+        return file
     parameters = nodeid.partition("[")[2].rpartition("]")[0]
     padded = f"-{parameters}-"
     return next((host for host in hosts if f"-{host}-" in padded), nodeid)

@@ -17,8 +17,10 @@ import pytest
 
 from pgssi.habilitations import Account, declared_accounts
 from pgssi.inforce import HostContext
+from pgssi.remote.model import account_name, relay_name
 
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
+RELAY = '/usr/local/lib/pgssi/remote-relay ""'
 CLASSES = ("ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghjkmnpqrstuvwxyz", "23456789", "!#%+-:=?@_")
 KEYS = """getent passwd | while IFS=: read -r login _ uid _ _ home shell; do
 for f in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
@@ -126,8 +128,8 @@ class Grant:
 
 
 @pytest.fixture(scope="session")
-def sudo_grants(sudo_policy: Mapping[str, Any]) -> list[Grant]:
-    """Every right of the sudo policy; a group stands as ``%group``."""
+def sudo_grants(sudo_policy: Mapping[str, Any], supplier_grants: set[Any]) -> list[Grant]:
+    """Every right of the sudo policy but those of declared suppliers; a group stands as ``%group``."""
     grants = []
     for spec in sudo_policy.get("User_Specs", ()):
         for user in spec["User_List"]:
@@ -146,7 +148,19 @@ def sudo_grants(sudo_policy: Mapping[str, Any]) -> list[Grant]:
                         options,
                     )
                 )
-    return grants
+    return [grant for grant in grants if (grant.who, grant.run_as, grant.commands) not in supplier_grants]
+
+
+@pytest.fixture(scope="session")
+def supplier_grants(site: Any, context: HostContext) -> set[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """What a bastion grants, exactly, to each declared supplier's account: to start the recorded relay of its equipment."""
+    suppliers = (site.get("site_suppliers") or {}).values() if "bastions" in context.groups else ()
+    return {
+        (account_name(equipment["name"], person["id"]), (relay_name(equipment["name"]),), (RELAY,))
+        for supplier in suppliers
+        for equipment in supplier.get("equipment") or ()
+        for person in supplier.get("people") or ()
+    }
 
 
 @pytest.fixture(scope="session")

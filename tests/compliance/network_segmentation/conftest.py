@@ -1,0 +1,376 @@
+"""Shared by the tests of segmentation: the model, the kernel's rules, and packets sent and seen on real hosts."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from netaddr import IPAddress, IPNetwork
+from testinfra.host import Host
+
+from pgssi.inforce import HostContext
+from pgssi.network import NetHost, Network
+from pgssi.network.live import network_of, prober_of
+from pgssi.transport import Channel, TransportError
+from pgssi.verify import not_verified
+from pgssi.verify.hosts import Hosts
+from pgssi.verify.plan import Plan
+
+SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
+LIST = "nft -j list ruleset 2>/dev/null || echo '{\"nftables\": []}'"
+Packet = tuple[str, str, str, int]
+# What may be accepted without being in the matrix: look-ups of it, IPv6 neighbours, leases, errors of connections.
+OURS = {f"@{name}{version}" for name in ("flows", "ping", "windows") for version in (4, 6)}
+LINK = {f"nd-{name}" for name in ("neighbor-solicit", "neighbor-advert", "router-solicit", "router-advert")}
+LINK |= {"mld-listener-query", "mld-listener-report", "mld-listener-done", "mld2-listener-report"}
+ERRORS = {"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"}
+LEASES = {(67, 68), (68, 67), (546, 547), (547, 546)}
+
+
+@pytest.fixture(scope="session")
+def network(pgssi_plan: Plan) -> Network:
+    """The network of the site model, judged at palier 2 at least."""
+    found = network_of(pgssi_plan.inventory, pgssi_plan.catalogue, 2)
+    assert found.described, "aucun flux n'est déclaré (site_flows) : rien ne dit ce qui doit passer"
+    return found
+
+
+@pytest.fixture
+def me(network: Network, context: HostContext) -> NetHost:
+    """This host in the network; its addresses have to be declared."""
+    mine = network.hosts[context.name]
+    assert mine.interfaces, "site_interfaces ne dit pas les adresses de cet hôte"
+    return mine
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules that the kernel holds. table: those of ``inet pgssi``, by chain; bases: every base chain of the host."""
+
+    bases: tuple[Mapping[str, Any], ...]
+    table: Mapping[str, tuple[Sequence[Mapping[str, Any]], ...]]
+    sets: Mapping[str, frozenset[tuple[str, ...]]]
+    flowtables: int
+
+    def hook(self, name: str) -> Mapping[str, Any] | None:
+        """Return our base chain of a hook."""
+        ours = (c for c in self.bases if (c["family"], c["table"], c["hook"]) == ("inet", "pgssi", name))
+        return next((c for c in ours if c["type"] == "filter" and c["name"] == name), None)
+
+    def closed(self, hook: str) -> str:
+        """Return what is wrong with the way a hook refuses what nothing accepts, or an empty text."""
+        chain = self.hook(hook)
+        if chain is None:
+            return "aucune règle de la matrice n'est chargée dans le noyau"
+        if chain.get("policy") != "drop":
+            return f"la chaîne {hook} accepte par défaut"
+        return ""
+
+    def openings(self, hook: str) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """Yield the rules that a packet of this hook can meet and that accept it without asking the matrix."""
+        todo, seen = [hook], set()
+        output = self.hook("output")
+        free = output is not None and output.get("policy") == "accept"
+        while todo:
+            name = todo.pop()
+            seen.add(name)
+            for rule in self.table.get(name, ()):
+                todo += [jump for jump in _jumps(rule) if jump not in seen]
+                if {"accept": None} in rule and not _known(name, rule, free):
+                    yield rule
+
+
+def _jumps(rule: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for part in rule:
+        for verb in ("jump", "goto"):
+            if verb in part:
+                yield part[verb]["target"]
+
+
+def _matches(rule: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a rule asks for, by the name of what it looks at; "concat" for a look-up by several fields."""
+    found: dict[str, Any] = {}
+    for part in rule:
+        if "match" in part:
+            left = part["match"]["left"]
+            kind, what = next(iter(left.items())) if isinstance(left, Mapping) else ("", left)
+            name = kind if kind == "concat" else f"{what.get('protocol', kind)} {what.get('field', what.get('key', ''))}"
+            found[name] = (what, part["match"]["right"]) if kind == "concat" else part["match"]["right"]
+    return found
+
+
+def _known(chain: str, rule: Sequence[Mapping[str, Any]], free: bool) -> bool:
+    """Return whether an accepting rule asks the matrix, or is what a link or a host needs to work at all.
+
+    free: the host may ask whatever it wants of others, so that answers to it are no opening.
+    """
+    wants = _matches(rule)
+    if "concat" in wants:
+        fields, right = wants["concat"]
+        return right in OURS and len(fields) == (2 if "ping" in right else 4)
+    if {"icmpv6 type", "icmp type"} & set(wants):
+        types = wants.get("icmpv6 type", wants.get("icmp type"))
+        names = set(types["set"] if isinstance(types, Mapping) else [types])
+        return names <= (ERRORS if wants.get("ct state") == "related" else LINK)
+    if "udp sport" in wants:
+        return (wants["udp sport"], wants.get("udp dport")) in LEASES
+    own = {"meta iif": "lo"}, {"meta oif": "lo"}, {"ct direction": "reply" if chain == "input" else "original"}
+    return wants in own[: 3 if free and chain in ("input", "output") else 2]
+
+
+def _text(value: Any) -> str:
+    """Return one part of an element as the compiled matrix writes it."""
+    if isinstance(value, Mapping):
+        if "prefix" in value:
+            return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+        if "range" in value:
+            return "-".join(str(end) for end in value["range"])
+    return str(value)
+
+
+def _elements(raw: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
+    found = set()
+    for element in raw.get("elem", ()):
+        inner = element.get("elem", element) if isinstance(element, Mapping) else element
+        value = inner.get("val", inner) if isinstance(inner, Mapping) else inner
+        parts = value["concat"] if isinstance(value, Mapping) and "concat" in value else [value]
+        found.add(tuple(_text(part) for part in parts))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=64)
+def _read(text: str) -> Rules:
+    bases, table, sets, flowtables = [], {}, {}, 0
+    for item in json.loads(text).get("nftables", ()):
+        chain, rule, named = item.get("chain"), item.get("rule"), item.get("set")
+        if chain and "hook" in chain:
+            bases.append(chain)
+        if rule and (rule["family"], rule["table"]) == ("inet", "pgssi"):
+            table.setdefault(rule["chain"], []).append(rule["expr"])
+        if named and (named["family"], named["table"]) == ("inet", "pgssi"):
+            sets[named["name"]] = _elements(named)
+        flowtables += "flowtable" in item
+    return Rules(tuple(bases), {name: tuple(rules) for name, rules in table.items()}, sets, flowtables)
+
+
+@pytest.fixture
+def rules(facts: Any) -> Rules:
+    """The rules that the kernel of this host holds now."""
+    return _read(facts("nft-ruleset", LIST))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What became of packets sent to a host. came: how many it received; given: its answers, in words."""
+
+    came: int
+    given: tuple[str, ...]
+
+
+@dataclass
+class Wire:
+    """Sends packets from machines of the site and sees them pass others; leaves nothing behind."""
+
+    network: Network
+    channels: Mapping[str, Channel]
+    pythons: Mapping[str, str]
+    answering: dict[str, bool] = field(default_factory=dict)
+    number: int = field(default_factory=lambda: random.SystemRandom().randrange(10**9))
+
+    def order(self, machine: str, do: str, timeout: float = 30.0, **settings: Any) -> Any:
+        """Have one action of on_host.py done on a machine; return its answer."""
+        script = f"{SCRIPT}\nmain(json.loads({json.dumps(json.dumps({'do': do, **settings}))}))\n"
+        command = f"{self.pythons.get(machine, 'python3')} -B -E -s -"
+        done = self.channels[machine].run(command, stdin=script.encode(), timeout=timeout)
+        if done.rc:
+            not_verified(f"{machine} : essai impossible ({done.stderr.decode('utf-8', 'replace').strip()[-200:]})")
+        return json.loads(done.stdout)
+
+    def near(self, zone: str) -> set[str]:
+        """Return the machines that are declared in a zone."""
+        hosts = {name for name, host in self.network.hosts.items() if zone in host.zones}
+        return hosts | {name for name, item in self.network.equipment.items() if item.zone == zone}
+
+    def usable(self, machine: str) -> bool:
+        """Return whether a machine answers; one that is away is no witness."""
+        if machine not in self.answering:
+            try:
+                self.channels[machine].connect()
+                self.answering[machine] = True
+            except TransportError:
+                self.answering[machine] = False
+        return self.answering[machine]
+
+    def machines(self, zone: str) -> Iterator[tuple[str, Mapping[int, str]]]:
+        """Yield the machines of a zone that can send, gateways left out, with their addresses by version."""
+        for name in self.channels:
+            if name not in self.near(zone) or not self.usable(name):
+                continue
+            known = self.network.hosts.get(name)
+            equipment = self.network.equipment.get(name)
+            if known and not known.gateway:
+                addresses = [a for i in known.interfaces if i.zone == zone for a in i.addresses]
+            else:
+                addresses = list(equipment.addresses) if equipment and equipment.zone == zone else []
+            if addresses:
+                yield name, {address.version: str(address) for address in reversed(addresses)}
+
+    def seen(self, watcher: str, senders: Mapping[str, Sequence[Packet]], act: Callable[[], object]) -> tuple[list[Packet], ...]:
+        """Do something while a host watches; return the packets of ours that came to it, and those that left it."""
+        path = f"/run/pgssi-essai-{self.number}"
+        for machine, some in senders.items():
+            self.order(machine, "windows", packets=some, seconds=30)
+        self.order(watcher, "see", path=path, seconds=30)
+        try:
+            act()
+        finally:
+            seen = self.order(watcher, "collect", path=path)
+            for machine, some in senders.items():
+                self.order(machine, "close", packets=some)
+        return tuple([(p[0], p[1], p[2], p[3]) for p in seen[side]] for side in ("came", "left"))
+
+    def send(self, packets: Mapping[str, Sequence[Packet]]) -> None:
+        """Send packets, by sender."""
+        for machine, some in packets.items():
+            self.order(machine, "send", packets=some)
+
+    def passed(
+        self, watcher: str, packets: Mapping[str, Sequence[Packet]], opened: bool = True
+    ) -> tuple[list[Packet], list[Packet]]:
+        """Send packets (by sender) and return those that came to a host, and those that it sent on.
+
+        opened: the senders let them out for a moment, so that only the watching host stands in their way.
+        """
+        came, left = self.seen(watcher, packets if opened else {}, lambda: self.send(packets))
+        return [p for p in came if not p[0].startswith("re:")], [p for p in left if not p[0].startswith("re:")]
+
+    def answers(self, packets: Mapping[str, Sequence[Packet]], receiver: str) -> Answers:
+        """Send packets to a host; return how many came to it, and what it answered."""
+        came, left = self.seen(receiver, packets, lambda: self.send(packets))
+        asked = {packet[2] for some in packets.values() for packet in some}
+        given = tuple(
+            f"{p[0].removeprefix('re:')} depuis {p[1]} port {p[3]}" for p in left if p[0].startswith("re:") and p[1] in asked
+        )
+        return Answers(len([p for p in came if not p[0].startswith("re:")]), given)
+
+    def handed(self, giver: str, receiver: str, address: str, packets: Sequence[Packet]) -> tuple[list[Packet], list[Packet]]:
+        """Give packets for others to a host of the same link; return those that came to it, and those that it sent on."""
+        mac, link = self.order(receiver, "card", address=address)["mac"], self.order(giver, "card", address=packets[0][1])["name"]
+        came, left = self.seen(receiver, {}, lambda: self.order(giver, "hand", interface=link, mac=mac, packets=packets))
+        return came, left
+
+    def between(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[Packet]]:
+        """Return undeclared packets from machines of some zones to addresses of others, by sender."""
+        found: dict[str, list[Packet]] = {}
+        for one, two in permutations(self.network.zones, 2):
+            if one not in sources or two not in targets:
+                continue
+            for name, addresses in list(self.machines(one))[:2]:
+                for version, address in addresses.items():
+                    target = self._target(two, version)
+                    if target:
+                        found.setdefault(name, []).extend(self.undeclared(address, target))
+        return found
+
+    def undeclared(self, source: str, target: str) -> Iterator[Packet]:
+        """Yield a TCP and a UDP packet, and an echo request, as far as the matrix does not declare them."""
+        for protocol in ("tcp", "udp"):
+            port = next(p for p in (22, 445, 3389, 8080, 40443) if not self.declared(source, target, protocol, p))
+            yield protocol, source, target, port
+        if not self.declared(source, target, "icmp", 0):
+            yield "icmp", source, target, 0
+
+    def declared(self, source: str, target: str, protocol: Any, port: int) -> bool:
+        """Return whether a line of the matrix allows it."""
+        return self.network.matrix.find(IPAddress(source), IPAddress(target), protocol, port) is not None
+
+    def _target(self, zone: str, version: int) -> str:
+        machine = next((addresses[version] for _, addresses in self.machines(zone) if version in addresses), "")
+        if machine:
+            return machine
+        owned = [a for item in self.network.equipment.values() if item.zone == zone and not item.control for a in item.addresses]
+        return next((str(address) for address in owned if address.version == version), "")
+
+    def refused(self, gateway: str, packets: Mapping[str, Sequence[Packet]], observe: Callable[[str], None]) -> None:
+        """Send undeclared packets through a gateway; fail for those that it sends on, or if none ever came to it."""
+        if not packets:
+            not_verified("aucune machine de ces zones ne peut émettre : rien n'a été essayé")
+        came, left = self.passed(gateway, packets)
+        sent = sum(len(some) for some in packets.values())
+        observe(f"{sent} paquets non déclarés de {', '.join(packets)} : {len(set(came))} reçus, {len(set(left))} relayés")
+        assert not left, f"relayé malgré la matrice : {_show(left[0])}"
+        if not came:
+            not_verified("aucun de ces paquets n'est arrivé à la passerelle : le chemin ne passe pas par elle")
+
+
+def _show(packet: Packet) -> str:
+    return f"{packet[0]} de {packet[1]} vers {packet[2]}" + (f" port {packet[3]}" if packet[3] else "")
+
+
+@pytest.fixture(scope="session")
+def wire(pgssi_plan: Plan, pgssi_hosts: Hosts, network: Network) -> Iterator[Wire]:
+    """Machines of the site that can send packets: hosts where acting is allowed, and a lab's stand-ins for equipment."""
+    prober = prober_of(pgssi_plan.inventory, network, pgssi_hosts.channel, pgssi_plan.acting)
+    yield Wire(network, prober.channels, prober.pythons)
+    for name, channel in prober.channels.items():
+        if name in network.equipment:
+            channel.close()
+
+
+@pytest.fixture
+def zones(network: Network) -> Callable[..., list[str]]:
+    """``zones("guest")``: the zones of some uses; ``zones()``: all but the Internet."""
+
+    def find(*uses: str) -> list[str]:
+        wanted = set(uses)
+        return [z.name for z in network.zones.values() if (wanted & z.uses if wanted else "internet" not in z.uses)]
+
+    return find
+
+
+@pytest.fixture
+def inside(host: Host, network: Network) -> Callable[[str, Sequence[str]], bool]:
+    """``inside("10.1.2.0/24", ["guests"])``: whether an element touches one of the zones."""
+
+    def touches(text: str, names: Sequence[str]) -> bool:
+        first, _, last = text.partition("-")
+        ends = [IPNetwork(first), IPNetwork(last or first)]
+        low, high = ends[0].first, ends[1].last
+        return any(
+            block.version == ends[0].version and block.first <= high and low <= block.last
+            for name in names
+            for block in network.blocks(name)
+        )
+
+    return touches
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two inventory hosts in zones that only a gateway joins, and their addresses of one version."""
+
+    sender: str
+    receiver: str
+    source: str
+    target: str
+
+
+@pytest.fixture
+def pair(wire: Wire, network: Network, me: NetHost) -> Pair:
+    """Two hosts on both sides of this gateway; IPv4 or IPv6, by the day."""
+    version = random.choice((4, 6))
+    found = (
+        Pair(sender, receiver, sources[version], targets[version])
+        for one, two in permutations([zone for zone in network.zones if zone in me.zones], 2)
+        for sender, sources in wire.machines(one)
+        for receiver, targets in wire.machines(two)
+        if sender != receiver and {sender, receiver} <= set(network.hosts) and version in sources and version in targets
+    )
+    return next(found, None) or not_verified("il faut deux hôtes de l'inventaire, dans deux zones de cette passerelle")

@@ -1,0 +1,257 @@
+"""Runs on a host under test, from memory: sends packets, watches them pass, holds a connection. Standard library only.
+
+Fed to ``python3 -`` with a last line that calls main({"do": send, see, collect, …}).
+A packet is [protocol, source, destination, port]; port 0 for icmp, which is an echo request. Prints JSON.
+"""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SPORT = 40321  # of every packet that we make, so that the watcher knows them
+NUMBERS = {"tcp": 6, "udp": 17}
+OUTGOING = 4  # PACKET_OUTGOING
+
+
+def number(protocol, version):
+    return NUMBERS.get(protocol, 1 if version == 4 else 58)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def segment(protocol, source, destination, port):
+    """Return the transport part of a packet, its checksum right: a router that tracks connections drops a wrong one."""
+    one, two = (socket.inet_pton(family(end), end) for end in (source, destination))
+    version = 6 if ":" in source else 4
+    kind = number(protocol, version)
+    if protocol == "tcp":
+        body, at = struct.pack("!HHIIBBHHH", SPORT, port, 7, 0, 5 << 4, 2, 64240, 0, 0), 16
+    elif protocol == "udp":
+        body, at = struct.pack("!HHHH", SPORT, port, 12, 0) + b"test", 6
+    else:
+        body, at = struct.pack("!BBHHH", 8 if version == 4 else 128, 0, 0, SPORT, 1), 2
+    pseudo = (
+        one + two + (struct.pack("!BBH", 0, kind, len(body)) if version == 4 else struct.pack("!IHBB", len(body), 0, 0, kind))
+    )
+    if protocol == "icmp" and version == 4:
+        pseudo = b""
+    return body[:at] + struct.pack("!H", checksum(pseudo + body)) + body[at + 2 :], kind, one, two, version
+
+
+def send(packets):
+    """Send packets made by hand, whatever their source; say which this host let out ("" or an error)."""
+    said = []
+    for packet in packets:
+        body, kind, one, two, version = segment(*packet)
+        try:
+            if version == 4:
+                raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+                head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 0, 0, 64, kind, 0, one, two)
+            else:
+                raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+                head = struct.pack("!IHBB16s16s", 6 << 28, len(body), kind, 64, one, two)
+            with raw:
+                raw.sendto(head + body, (packet[2], 0))
+            said.append("")
+        except OSError as error:
+            said.append(str(error))
+        time.sleep(0.01)
+    return said
+
+
+def read(data):
+    """Return the packet that IP data holds, as [protocol, source, destination, port]; "re:" before an answer to ours."""
+    version = data[0] >> 4
+    if version == 4 and len(data) >= 28:
+        kind, at, one, two = data[9], (data[0] & 15) * 4, data[12:16], data[16:20]
+    elif version == 6 and len(data) >= 48:
+        kind, at, one, two = data[6], 40, data[8:24], data[24:40]
+    else:
+        return None
+    name = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp"}.get(kind)
+    if name is None or len(data) < at + 8:
+        return None
+    ends = [socket.inet_ntop(socket.AF_INET if version == 4 else socket.AF_INET6, end) for end in (one, two)]
+    first, second = struct.unpack("!HH", data[at : at + 4])
+    if name != "icmp":
+        known = {first: [name, *ends, second], second: ["re:" + name, *ends, first]}
+        return known.get(SPORT)
+    if data[at] in (8, 128, 0, 129):
+        known = struct.unpack("!H", data[at + 4 : at + 6])[0] == SPORT
+        return [name if data[at] in (8, 128) else "re:icmp", *ends, 0] if known else None
+    return ["re:error", *ends, 0] if (version, data[at]) in ((4, 3), (6, 1)) else None
+
+
+def see(path, seconds):
+    """Note, in the background, the packets of ours that come to this host and that leave it."""
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+    raw.settimeout(0.1)
+    if os.fork():
+        return "ready"
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for number_ in (0, 1, 2):
+        os.dup2(null, number_)
+    came, left, end = [], [], time.monotonic() + seconds
+    while time.monotonic() < end and not Path(path + ".stop").exists():
+        try:
+            data, where = raw.recvfrom(2048)
+        except TimeoutError:
+            continue
+        packet = read(data)
+        if packet:
+            (left if where[2] == OUTGOING else came).append(packet)
+    new = Path(path + ".new")
+    new.write_text(json.dumps({"came": came, "left": left}), "ascii")
+    new.rename(path)
+    os._exit(0)
+
+
+def collect(path):
+    """Return what was seen; the watcher ends and leaves nothing."""
+    result, stop = Path(path), Path(path + ".stop")
+    stop.touch()
+    end = time.monotonic() + 10
+    while not result.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    found = json.loads(result.read_text("ascii"))
+    result.unlink()
+    stop.unlink()
+    return found
+
+
+def serve(address, port, size, seconds):
+    """Take one connection in the background: read to its end, then answer with so many bytes."""
+    server = socket.create_server((address, port), family=family(address))
+    if os.fork():
+        return "ready"
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for number_ in (0, 1, 2):
+        os.dup2(null, number_)
+    server.settimeout(seconds)
+    try:
+        peer, _ = server.accept()
+        peer.settimeout(seconds)
+        while True:
+            got = peer.recv(65536)
+            if not got:
+                break
+            if got.endswith(b"?"):
+                peer.sendall(b"!" * size)
+    except OSError:
+        pass
+    os._exit(0)
+
+
+def gather(client, wanted):
+    """Return how many bytes came, up to those wanted."""
+    got = 0
+    while got < wanted:
+        some = client.recv(65536)
+        if not some:
+            break
+        got += len(some)
+    return got
+
+
+def talk(source, address, port, size, want, pause, cut):
+    """Connect, send so many bytes, get the answer; after ``cut`` seconds, if any, ask once more."""
+    told = {}
+    with socket.socket(family(address)) as client:
+        client.settimeout(4)
+        client.bind((source, 0))
+        told["sport"] = client.getsockname()[1]
+        began = time.time()
+        try:
+            client.connect((address, port))
+            client.sendall(b"x" * (size - 1))
+            time.sleep(pause)
+            client.sendall(b"?")
+            told["answer"] = gather(client, want)
+            if cut:
+                time.sleep(cut)
+                client.settimeout(2)
+                client.sendall(b"?")
+                told["after"] = gather(client, 1)
+        except OSError as error:
+            told["error"] = str(error) or type(error).__name__
+        told["seconds"] = time.time() - began
+        told["began"] = began
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return told
+
+
+def card(address):
+    """Return the name and the MAC address of the interface that has an address."""
+    said = subprocess.run(["ip", "-j", "address", "show"], capture_output=True, check=True).stdout
+    for link in json.loads(said):
+        if any(item["local"] == address for item in link["addr_info"]):
+            return {"name": link["ifname"], "mac": link["address"]}
+    return {}
+
+
+def hand(interface, mac, packets):
+    """Give IPv4 packets to a machine of the same link, whoever they are addressed to."""
+    for packet in packets:
+        body, kind, one, two, _ = segment(*packet)
+        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 0, 0, 64, kind, 0, one, two)
+        head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+        with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as raw:
+            raw.sendto(head + body, (interface, 0x0800, 0, 0, bytes.fromhex(mac.replace(":", ""))))
+    return "sent"
+
+
+def announce(interface, mac, address, asked):
+    """Ask, over ARP, for an address as if we had this MAC and this address ourselves."""
+    mac = bytes.fromhex(mac.replace(":", ""))
+    one, two = socket.inet_aton(address), socket.inet_aton(asked)
+    request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, mac, one, b"\0" * 6, two)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((interface, 0))
+        for _ in range(2):
+            raw.send(b"\xff" * 6 + mac + b"\x08\x06" + request)
+    return "sent"
+
+
+def elements(verb, packets, more=""):
+    """Add or delete windows for packets; where there is no such set, nothing changes."""
+    lines = [
+        f"{verb} element inet pgssi windows{6 if ':' in source else 4} {{ {source} . {destination} . {protocol} . {port}{more} }}"
+        for protocol, source, destination, port in dict.fromkeys(map(tuple, packets))
+        if protocol != "icmp"  # the set of echo requests has no timeout
+    ]
+    return subprocess.run(["nft", "-f", "-"], input="\n".join(lines).encode(), capture_output=True, check=False).returncode
+
+
+def windows(packets, seconds):
+    """Let packets through the rules of this host for a moment, by elements that vanish by themselves."""
+    return elements("add", packets, f" timeout {seconds}s")
+
+
+def close(packets):
+    """Take the same windows away."""
+    return elements("delete", packets)
+
+
+ACTIONS = {action.__name__: action for action in (send, see, collect, serve, talk, card, hand, announce, windows, close)}
+
+
+def main(order):
+    """Do what an order says and print its answer."""
+    sys.stdout.write(json.dumps(ACTIONS[order.pop("do")](**order)))

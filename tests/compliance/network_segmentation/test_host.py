@@ -1,0 +1,215 @@
+"""On every host: what its own firewall refuses, that it will still be there tomorrow, and that it says what the matrix says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from pgssi.network import Line, NetHost, Network
+from pgssi.verify import not_applicable, not_verified
+
+Observe = Callable[[str], None]
+Packet = tuple[str, str, str, int]
+UNIT = "pgssi-firewall.service"
+FILE = "/etc/pgssi/network/ruleset.nft"
+
+
+def neighbours(wire: Any, network: Network, me: NetHost) -> Iterator[tuple[str, str, str]]:
+    """Yield (machine, its address, an address of this host) on one segment; a gateway when there is no other."""
+    for interface in me.interfaces:
+        near = [pair for pair in wire.machines(interface.zone) if pair[0] != me.name]
+        gateways = [(g.name, i.addresses) for g in network.gateways for i in g.interfaces if i.zone == interface.zone]
+        near += [
+            (name, {address.version: str(address) for address in addresses})
+            for name, addresses in gateways
+            if name != me.name and name in wire.channels
+        ]
+        for name, addresses in near[:1]:
+            for target in interface.addresses:
+                if target.version in addresses:
+                    yield name, addresses[target.version], str(target)
+
+
+@pytest.mark.rule("host-firewall-default-drop")
+def test_input_refuses_by_default(rules: Any, observe: Observe) -> None:
+    """The kernel's own rules refuse what nothing accepts, and accept nothing without asking the matrix."""
+    fault = rules.closed("input")
+    observe(fault or "les paquets entrants sont refusés par défaut")
+    assert not fault, fault
+    opening = next(rules.openings("input"), None)
+    assert opening is None, f"règle d'acceptation étrangère à la matrice : {opening}"
+
+
+@pytest.mark.rule("host-firewall-default-drop")
+@pytest.mark.acts
+def test_a_neighbour_gets_no_answer(host: Host, wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
+    """A machine of the same segment sends undeclared TCP, UDP and ICMP packets, IPv4 and IPv6; the host answers none."""
+    packets: dict[str, list[Packet]] = {}
+    for name, source, target in neighbours(wire, network, me):
+        packets.setdefault(name, []).extend(wire.undeclared(source, target))
+    if not packets:
+        not_verified("aucune machine du même segment ne peut émettre")
+    answers = wire.answers(packets, me.name)
+    observe(
+        f"{sum(map(len, packets.values()))} paquets de {', '.join(packets)} : {answers.came} reçus, {len(answers.given)} réponses"
+    )
+    assert not answers.given, f"l'hôte répond à un paquet non déclaré : {answers.given[0]}"
+    if not answers.came:
+        not_verified("aucun des paquets d'essai n'est arrivé à l'hôte")
+
+
+@pytest.mark.rule("ruleset-survives-reboot")
+def test_boot_loads_the_rules(facts: Any, observe: Observe) -> None:
+    """The unit that loads the rules is enabled, has run, and comes before any network interface."""
+    said = facts("network-unit", f"systemctl show -p UnitFileState -p ActiveState -p Before -p ExecStart {UNIT}")
+    state = dict(line.partition("=")[::2] for line in said.splitlines())
+    observe(f"{UNIT} : {state.get('UnitFileState') or 'absente'}, {state.get('ActiveState')}")
+    assert state.get("UnitFileState") == "enabled", "rien ne chargera les règles au démarrage"
+    assert state.get("ActiveState") == "active", "le service des règles n'est pas en marche"
+    assert "network-pre.target" in state.get("Before", ""), "les règles arrivent après le réseau"
+
+
+@pytest.mark.rule("ruleset-survives-reboot")
+@pytest.mark.acts
+def test_what_boot_loads_is_what_is_in_force(host: Host, rules: Any, observe: Observe) -> None:
+    """The file of the boot, loaded for a moment under another name and without any hook, gives the rules in force."""
+    trial = "pgssi_essai"
+    left_out = "-e '/set windows/,/^\\t}/d' -e '/set loud/,/^\\t}/d' -e '/type filter hook/d'"
+    script = f"""set -e
+    trap 'nft delete table inet {trial} 2>/dev/null' EXIT
+    show() {{ nft -s list table inet "$1" | sed {left_out} -e "s/table inet $1 /table /" | sort | sha256sum; }}
+    sed -e 's/inet pgssi/inet {trial}/; /type filter hook/d' {FILE} | nft -f -
+    show {trial}; show pgssi"""
+    done = host.run(script, timeout=60)
+    observe(" ".join(done.stdout.split()))
+    assert done.rc == 0, f"ce que charge le démarrage n'est pas valide : {done.stderr.strip()[:200]}"
+    stored, live = done.stdout.splitlines()
+    assert stored == live, "les règles en vigueur ne sont pas celles que chargera le démarrage"
+
+
+def concerned(network: Network, me: NetHost) -> Iterator[Line]:
+    """Yield the lines of the matrix that this host has to know: all of them for a gateway."""
+    for line in network.lines:
+        if me.gateway or any(end.holds(address) for end in (line.source, line.destination) for address in me.addresses):
+            yield line
+
+
+@pytest.mark.rule("rules-match-matrix")
+def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, observe: Observe) -> None:
+    """The elements that the kernel holds are the lines of the matrix, none more and none less; no other rule accepts."""
+    wanted: dict[str, set[tuple[str, ...]]] = {f"{name}{version}": set() for name in ("flows", "ping") for version in (4, 6)}
+    for line in concerned(network, me):
+        ends = (line.source.text, line.destination.text)
+        port = str(line.first) if line.first == line.last else f"{line.first}-{line.last}"
+        if line.protocol == "icmp":
+            wanted[f"ping{line.source.version}"].add(ends)
+        else:
+            wanted[f"flows{line.source.version}"].add((*ends, line.protocol, port))
+    for name, elements in wanted.items():
+        live = rules.sets.get(name, frozenset())
+        observe(f"{name} : {len(live)} éléments, {len(elements)} lignes")
+        more, less = sorted(live - elements), sorted(elements - live)
+        assert not more, f"ouverture que la matrice ne déclare pas : {' . '.join(more[0])}"
+        assert not less, f"flux déclaré absent du noyau : {' . '.join(less[0])}"
+    for hook in ("input", "forward", "output"):
+        opening = next(rules.openings(hook), None)
+        assert opening is None, f"règle d'acceptation étrangère à la matrice ({hook}) : {opening}"
+
+
+@pytest.mark.rule("administration-network-only")
+def test_administration_is_for_administrators(rules: Any, network: Network, me: NetHost, observe: Observe) -> None:
+    """Each element of the kernel that opens an administration port of this host starts from a declared administrator."""
+    flows = [flow for flow in network.flows if flow.category == "administration" and network.in_force(flow)]
+    names = {name for flow in flows for name in flow.services}
+    ports = {(p.protocol, p.first, p.last) for name in names for p in network.services[name].ports if p.protocol != "icmp"}
+    admins = {block.text for flow in flows for name in flow.sources for block in network.endpoints[name].blocks}
+    mine = {str(address) for address in me.addresses}
+    observe(f"ports d'administration : {', '.join(sorted(f'{p[0]}/{p[1]}' for p in ports)) or 'aucun'}")
+    fault = rules.closed("input")
+    assert not fault, fault
+    assert ports, "aucun flux de catégorie administration n'est déclaré"
+    for name in ("flows4", "flows6"):
+        for source, target, protocol, port in rules.sets.get(name, ()):
+            first, _, last = port.partition("-")
+            hit = any(protocol == p[0] and int(first) <= p[2] and p[1] <= int(last or first) for p in ports)
+            stray = target in mine and hit and source not in admins
+            assert not stray, f"{source} atteint le port d'administration {protocol}/{port}"
+
+
+@pytest.mark.rule("administration-network-only")
+@pytest.mark.acts
+def test_a_neighbour_cannot_reach_administration(wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
+    """A machine of the same segment that administers nothing tries the administration ports; the host answers nothing."""
+    flows = [flow for flow in network.flows if flow.category == "administration" and network.in_force(flow)]
+    ports = {p for flow in flows for name in flow.services for p in network.services[name].ports if p.protocol == "tcp"}
+    packets: dict[str, list[Packet]] = {}
+    for name, source, target in neighbours(wire, network, me):
+        wanted = [("tcp", source, target, p.first) for p in sorted(ports) if not wire.declared(source, target, "tcp", p.first)]
+        packets.setdefault(name, []).extend(wanted)
+    if not any(packets.values()):
+        not_verified("aucune machine du même segment, étrangère à l'administration, ne peut émettre")
+    answers = wire.answers(packets, me.name)
+    observe(
+        f"{sum(map(len, packets.values()))} essais de {', '.join(packets)} : {answers.came} reçus, {len(answers.given)} réponses"
+    )
+    assert not answers.given, f"un voisin atteint l'administration : {answers.given[0]}"
+    if not answers.came:
+        not_verified("aucun des essais n'est arrivé à l'hôte")
+
+
+@pytest.mark.rule("no-forwarding-off-gateways")
+def test_the_kernel_forwards_nothing(rules: Any, me: NetHost, facts: Any, observe: Observe) -> None:
+    """On a host that is no gateway, the kernel's forwarding chain refuses everything, whatever its switches say."""
+    if me.gateway:
+        not_applicable("cet hôte est une passerelle : son relais est l'objet d'autres règles")
+    switches = facts("ip-forward", "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding").split()
+    observe(f"relais dans le noyau : IPv4 {switches[:1]}, IPv6 {switches[1:]}")
+    fault = rules.closed("forward")
+    assert not fault, f"{fault} : l'hôte relaierait si son noyau l'y autorise"
+    accepting = [rule for rules_ in (rules.table.get("forward", ()),) for rule in rules_ if {"accept": None} in rule]
+    assert not accepting, f"une règle relaie des paquets : {accepting[0]}"
+
+
+@pytest.mark.rule("no-forwarding-off-gateways")
+@pytest.mark.acts
+def test_a_packet_for_somebody_else_goes_nowhere(wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
+    """A neighbour hands the host packets addressed to other machines, at the level of the link: none is sent on."""
+    if me.gateway:
+        not_applicable("cet hôte est une passerelle : son relais est l'objet d'autres règles")
+    found = next(iter(neighbours(wire, network, me)), None)
+    if found is None:
+        not_verified("aucune machine du même segment ne peut émettre")
+    name, source, target = found
+    packets = [("udp", source, "192.0.2.77", 40443), ("tcp", source, "198.51.100.77", 40443)]
+    came, left = wire.handed(name, me.name, target, packets)
+    observe(f"{len(packets)} paquets confiés par {name} : {len(came)} reçus, {len(left)} relayés")
+    assert not left, f"l'hôte relaie un paquet destiné à {left[0][2]}"
+    if not came:
+        not_verified("aucun paquet confié n'est arrivé à l'hôte")
+
+
+@pytest.mark.rule("egress-allow-list")
+def test_output_refuses_by_default(rules: Any, observe: Observe) -> None:
+    """The kernel's own rules refuse to send what nothing accepts, and accept nothing without asking the matrix."""
+    fault = rules.closed("output")
+    observe(fault or "les paquets sortants sont refusés par défaut")
+    assert not fault, fault
+    opening = next(rules.openings("output"), None)
+    assert opening is None, f"règle d'acceptation étrangère à la matrice : {opening}"
+
+
+@pytest.mark.rule("egress-allow-list")
+@pytest.mark.acts
+def test_undeclared_packets_do_not_leave(wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
+    """The host itself tries undeclared TCP, UDP and ICMP packets, IPv4 and IPv6; none of them leaves its interfaces."""
+    packets: list[Packet] = []
+    for address in {item.version: item for item in reversed(me.addresses)}.values():
+        for target in ("198.51.100.7", "2001:db8::7"):
+            if (address.version == 6) == (":" in target):
+                packets += wire.undeclared(str(address), target)
+    _, left = wire.passed(me.name, {me.name: packets}, opened=False)
+    observe(f"{len(packets)} paquets tentés, {len(left)} sortis")
+    assert not left, f"un paquet non déclaré sort de l'hôte : {left[0][0]} vers {left[0][2]}"

@@ -1,0 +1,209 @@
+"""Shared by the tests of the gateway for suppliers: a throw-away window on the loopback, with certificates made for it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import shlex
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from pgssi.remote.model import Access, load
+from pgssi.verify import not_applicable, not_verified
+
+CONFIG = "/etc/pgssi/remote/sshd_config"
+CODES = "/var/lib/pgssi/remote/totp"
+# Stands for an equipment: the first port gives back what it gets, the second greets like an SSH server and hangs up.
+LISTENER = """import socket, sys, threading
+def answer(door, echo):
+    while True:
+        line, _ = door.accept()
+        threading.Thread(target=talk, args=(line, echo), daemon=True).start()
+def talk(line, echo):
+    with line:
+        if not echo:
+            line.sendall(b"SSH-2.0-essai\\r\\n")
+        while echo and (data := line.recv(4096)):
+            line.sendall(data)
+for port, echo in ((int(sys.argv[1]), True), (int(sys.argv[1]) + 1, False)):
+    threading.Thread(target=answer, args=(socket.create_server(("127.0.0.1", port)), echo)).start()"""
+
+
+@pytest.fixture(scope="session")
+def declared(site: Mapping[str, Any]) -> list[Access]:
+    """Every pair of equipment and person that the site declares."""
+    name = site["inventory_hostname"]
+    found = list(load({name: dict(site)}, {"bastions": [name]}).accesses())
+    return found or not_applicable("aucun prestataire n'est déclaré")
+
+
+@pytest.fixture(scope="session")
+def service(facts: Any) -> dict[str, str]:
+    """The options in effect of the suppliers' service, as its own sshd says them; empty when there is none."""
+    options = "-C user=rm-essai,host=x,addr=10.0.0.1"
+    said = facts("remote-sshd", f"[ -e {CONFIG} ] && /usr/sbin/sshd -T -f {CONFIG} {options}")
+    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+
+@pytest.fixture(scope="session")
+def state(facts: Any) -> Mapping[str, Any]:
+    """What the host says of its windows, accounts and wire; empty when it knows nothing of them."""
+    said = facts.result("remote-state", "pgssi-remote state")
+    return dict(json.loads(said.stdout)) if said.rc == 0 else {}
+
+
+class Door:
+    """The suppliers' service, tried on the bastion itself with certificates that are made for the test."""
+
+    def __init__(
+        self, host: Host, control: Any, site: Mapping[str, Any], declared: list[Access], options: Mapping[str, str]
+    ) -> None:
+        self.host, self.control, self.declared, self.options = host, control, declared, options
+        self.authority = Path(str(site.get("site_remote_authority", ""))).expanduser()
+        self.folder, self.account, self.relay, self.window = "", "", "", ""
+        self.port = 41000 + secrets.randbelow(2000) * 2
+
+    def prepare(self) -> None:
+        """Make keys, a listener and a choice of account; fail when there is no service to try."""
+        assert self.options, "aucun service à part pour les prestataires sur cette passerelle"
+        if self.folder:
+            return
+        if not self.authority.is_file() or b"PRIVATE KEY" not in self.authority.read_bytes():
+            not_verified("l'autorité des prestataires n'est pas lisible sur ce poste : aucun certificat d'essai")
+        windows = json.loads(self.host.check_output("pgssi-remote state"))["windows"]
+        if windows:
+            not_verified("une intervention est ouverte ou prévue : rien n'est essayé sur cette passerelle")
+        free = [one for one in self.declared if self.host.run(f"getent passwd {one.account}").rc == 0]
+        assert free, "la passerelle n'a aucun des comptes déclarés"
+        self.account, self.relay = free[0].account, free[0].relay
+        self.folder = self.host.check_output("mktemp -d /run/pgssi-essai.XXXXXX").strip()
+        self.host.check_output(
+            f"ssh-keygen -q -t ed25519 -N '' -f {self.folder}/k && ssh-keygen -q -t ed25519 -N '' -f {self.folder}/ca"
+        )
+        self.host.check_output(f"[ ! -d {CODES} ] || cp -a {CODES} {self.folder}/codes")
+        self.host.check_output(f"systemd-run -q --unit=pgssi-essai-ecoute python3 -c {shlex.quote(LISTENER)} {self.port}")
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if not self.folder:
+            return
+        self.shut()
+        self.host.run("systemctl stop pgssi-essai-ecoute.service; systemctl reset-failed pgssi-essai-ecoute.service")
+        self.host.run(
+            f"[ ! -d {self.folder}/codes ] || {{ rm -rf {CODES}; cp -a {self.folder}/codes {CODES}; }}; rm -rf {self.folder}"
+        )
+
+    def open(self, protocol: str = "tcp", seconds: int = 120) -> None:
+        """Open a throw-away window of this account on the listener; no wire is touched."""
+        now = int(time.time())
+        self.window = f"essai-{secrets.token_hex(4)}"
+        port = self.port if protocol == "tcp" else self.port + 1
+        window = {
+            "id": self.window, "person": "essai", "name": "Essai", "account": self.account, "relay": self.relay,
+            "supplier": "essai", "equipment": "essai", "purpose": "Essai de conformité", "approver": "essai",
+            "start": now - 5, "end": now + seconds, "wires": [], "addresses": ["127.0.0.1"], "port": port,
+            "login": "essai", "protocol": protocol, "host_keys": [],
+        }  # fmt: skip
+        done = self.host.run("pgssi-remote open", stdin=json.dumps([window]).encode(), timeout=40)
+        assert done.rc == 0, f"aucune fenêtre d'essai ne s'ouvre : {done.stderr.strip()[-200:]}"
+
+    def shut(self) -> None:
+        if self.window:
+            self.host.run(f"pgssi-remote close {self.window} --reason essai", timeout=40)
+            self.window = ""
+
+    def certificate(self, principal: str = "", *, start: str = "-5m", end: str = "+10m", source: str = "127.0.0.0/8") -> str:
+        """Sign the test's key with the site's authority, without forced command; return the path on the bastion."""
+        public = self.host.check_output(f"cat {self.folder}/k.pub")
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "k.pub")
+            path.write_text(public, "utf-8")
+            argv = ["ssh-keygen", "-q", "-s", str(self.authority), "-I", self.window or "essai", "-n", principal or self.account]
+            argv += ["-V", f"{start}:{end}", "-O", "clear", "-O", f"source-address={source}", "-O", "permit-pty", str(path)]
+            signed = self.control.run(argv)
+            assert signed.rc == 0, signed.stderr
+            text = Path(folder, "k-cert.pub").read_bytes()
+        place = f"{self.folder}/{secrets.token_hex(3)}-cert.pub"
+        self.host.run(f"cat > {place} && chmod 600 {place}", stdin=text)
+        return place
+
+    def code(self, wanted: bool = True) -> str:
+        """Give the account a new secret of one-time codes, and return the present code, or a wrong one."""
+        secret = secrets.token_bytes(20)
+        options = '" RATE_LIMIT 3 30\n" WINDOW_SIZE 3\n" DISALLOW_REUSE\n" TOTP_AUTH\n'
+        text = base64.b32encode(secret).decode() + "\n" + options
+        path = f"{CODES}/{self.account}"
+        self.host.run(f"rm -f {path}; cat > {path} && chmod 400 {path}", stdin=text.encode())
+        digest = hmac.new(secret, struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
+        at = digest[-1] & 15
+        number = (struct.unpack(">I", digest[at : at + 4])[0] & 0x7FFFFFFF) % 10**6
+        return f"{number if wanted else (number + 500_000) % 10**6:06d}"
+
+    def line(self, certificate: str, options: str = "", command: str = "", *, user: str = "", code: str | None = None) -> str:
+        """Return the shell line of one login; a code is added when the service asks for one. certificate: path, or none."""
+        asks = "keyboard-interactive" in self.options.get("authenticationmethods", "")
+        given = (self.code() if asks else "") if code is None else code
+        words = "-F none -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
+        words += f"-o LogLevel=ERROR -o ConnectTimeout=8 -o NumberOfPasswordPrompts=1 -i {self.folder}/k "
+        words += f"-o CertificateFile={certificate} " if certificate else ""
+        words += f"{options} " if "-p " in options else f"-p {self.options['port']} {options} "
+        words += f"-- {user or self.account}@127.0.0.1 {shlex.quote(command) if command else ''}"
+        if not given:
+            return f"ssh -o BatchMode=yes {words}"
+        ask = f"{self.folder}/ask"
+        self.host.run(f"cat > {ask} && chmod 700 {ask}", stdin=f"#!/bin/sh\necho {given}\n".encode())
+        return f"env SSH_ASKPASS={ask} SSH_ASKPASS_REQUIRE=force DISPLAY=:0 setsid -w ssh {words}"
+
+    def login(self, certificate: str, options: str = "", command: str = "", typed: str = "", **more: Any) -> Any:
+        """Log in, send what is typed, and wait for the end."""
+        return self.host.run(f"{self.line(certificate, options, command, **more)}", stdin=typed.encode(), timeout=60)
+
+    def passes(self, certificate: str, **more: Any) -> bool:
+        """Return whether a login reaches the listener: a marker comes back."""
+        marker = secrets.token_hex(8)
+        return marker in str(self.login(certificate, "-T", typed=marker + "\n", **more).stdout)
+
+    @contextmanager
+    def running(self, certificate: str) -> Iterator[Callable[[], bool]]:
+        """Keep a session open; the function tells whether it still runs, with all that it started."""
+        unit = f"pgssi-essai-{secrets.token_hex(3)}"
+        pipe = f"{self.folder}/{unit}.in"
+        line = f"mkfifo {pipe}; exec 3<>{pipe}; echo ici >&3; exec {self.line(certificate, '-T')} <&3 > {self.folder}/{unit}"
+        self.host.check_output(f"systemd-run -q --unit={unit} sh -c {shlex.quote(line)}")
+        end = time.monotonic() + 15
+        while time.monotonic() < end and "ici" not in self.host.run(f"cat {self.folder}/{unit}").stdout:
+            time.sleep(0.2)
+        try:
+            assert "ici" in self.host.run(f"cat {self.folder}/{unit}").stdout, "la session d'essai ne s'ouvre pas"
+            alive = f"ps -u {self.account},{self.relay} -o pid= ; systemctl -q is-active {unit}.service && echo client; true"
+            yield lambda: bool(self.host.run(alive).stdout.strip())
+        finally:
+            self.host.run(f"systemctl stop {unit}.service; systemctl reset-failed {unit}.service")
+
+
+@pytest.fixture(scope="session")
+def one_door(
+    host: Host, control: Any, site: Mapping[str, Any], declared: list[Access], service: dict[str, str]
+) -> Iterator[Door]:
+    """The suppliers' service of this host, prepared when first used."""
+    made = Door(host, control, site, declared, service)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def door(one_door: Door) -> Iterator[Door]:
+    """The suppliers' service, with no window left open after the test."""
+    yield one_door
+    one_door.shut()

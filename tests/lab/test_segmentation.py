@@ -1,0 +1,43 @@
+"""The flow matrix of the demo hospital, proven by packets at palier 2, and proven again once every container has restarted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from .support import BIN, INVENTORY, ROOT
+
+SECONDS = 120
+
+
+def _proven(directory: Path) -> dict[str, Any]:
+    """Prove the matrix in one command, as an administrator does; return what it found."""
+    started = time.monotonic()
+    run = subprocess.run(
+        [str(BIN / "pgssi"), "flows", "prove", "-i", str(INVENTORY), "-o", str(directory), "-e", "site_palier=2"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+    assert time.monotonic() - started < SECONDS
+    found: dict[str, Any] = json.loads((directory / "proof.json").read_text("utf-8"))
+    return found
+
+
+def test_the_matrix_is_proven_and_again_after_every_container_has_restarted(lab: Any, tmp_path: Path) -> None:
+    """At palier 2 every declared flow passes and the rest is dropped, from every zone to every host; a restart opens nothing."""
+    before = _proven(tmp_path / "before")
+    assert set(before["totals"]) == {"conforme"}
+    assert before["faults"] == {} and before["zones_without_source"] == []
+    assert {probe["to"] for probe in before["probes"]} == set(lab.hosts)
+    assert {probe["from_zone"] for probe in before["probes"]} == set(lab.model.zones)
+    assert {":" in probe["source"] for probe in before["probes"]} == {True, False}
+    lab.restart()
+    assert _proven(tmp_path / "after")["totals"] == before["totals"]
