@@ -33,7 +33,8 @@ class ActionModule(ActionBase):
         authority = Path(self._task.args["ca"]).expanduser()
         made = self._authority(authority)
         paths = [identity["path"] for identity in identities]
-        result = self._module({"keys": paths}, task_vars)
+        principals = {identity["path"]: identity["principals"] for identity in identities}
+        result = self._module({"keys": paths, "principals": principals}, task_vars)
         if result.get("failed"):
             return result
         due = {}

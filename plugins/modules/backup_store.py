@@ -34,6 +34,7 @@ done: {description: What was changed., type: list, returned: always}
 """
 GROUP = "pgssi-backup"
 READERS = "pgssi-backup-read"
+ACLS = {"system.posix_acl_access", "system.posix_acl_default"}
 FOLDERS = {"": 0o2750, "borg": 0o2750, "deposits": 0o2750, "home": 0o2750}
 
 
@@ -98,7 +99,10 @@ class Store:
         now = ""
         if path.is_dir():
             found = path.stat()
-            now = f"{stat.S_IMODE(found.st_mode):04o} {_user(found.st_uid)}:{_group(found.st_gid)}"
+            listed = sorted(set(os.listxattr(path)) & ACLS)
+            now = f"{stat.S_IMODE(found.st_mode):04o} {_user(found.st_uid)}:{_group(found.st_gid)}{' + ACL' if listed else ''}"
+            for name in () if self.module.check_mode else listed:
+                os.removexattr(path, name)
         if now == wanted:
             return
         self.done.append(f"{path}: {now or 'absent'} -> {wanted}")
@@ -106,6 +110,30 @@ class Store:
             path.mkdir(parents=True, exist_ok=True)
             os.chown(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
             path.chmod(mode)
+
+    def journal(self, path: Path, owner: str, group: str) -> None:
+        """Let the client's account go on with its journal."""
+        if path.is_file() and _user(path.stat().st_uid) != owner:
+            self.done.append(f"{path}: {_user(path.stat().st_uid)} -> {owner}")
+            if not self.module.check_mode:
+                os.chown(path, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
+
+    def belongings(self, folder: Path, owner: str, group: str) -> None:
+        """Give the client's account what somebody else has written in its folder: it could not go on otherwise."""
+        if not folder.is_dir():
+            return
+        uid, gid = pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
+        for path in folder.rglob("*"):
+            try:
+                found = path.lstat()
+                if stat.S_ISLNK(found.st_mode) or (found.st_uid == uid and found.st_mode & 0o600 == 0o600):
+                    continue
+                self.done.append(f"{path}: {_user(found.st_uid)} -> {owner}")
+                if not self.module.check_mode:
+                    os.chown(path, uid, gid)
+                    path.chmod(stat.S_IMODE(found.st_mode) | (0o2750 if stat.S_ISDIR(found.st_mode) else 0o640))
+            except FileNotFoundError:
+                continue  # the client is at work
 
 
 def _password(name: str) -> str:
@@ -156,6 +184,11 @@ def main() -> None:
             store.account(account, root / client / "home", shell)
             for name, mode in FOLDERS.items():
                 store.folder(root / client / name, account, READERS, mode)
+            present = account in (entry.pw_name for entry in pwd.getpwall())
+            for name in ("borg", "deposits") if present else ():
+                store.belongings(root / client / name, account, READERS)
+            if present:
+                store.journal(root / client / "journal.jsonl", account, READERS)
     diff = {"before": "", "after": "".join(f"{line}\n" for line in store.done)}
     module.exit_json(changed=bool(store.done), done=store.done, diff=diff)
 

@@ -22,6 +22,7 @@ short_description: Files of a service, and its systemd units, in one task
 description:
   - Writes each file whole and atomically, after its own checker has accepted it; removes what no longer belongs.
   - Reloads systemd when a unit file changed, then enables, starts, restarts or stops the named units.
+  - What systemd itself says overrides a named C(pgssi-) unit, wherever it lies outside /usr, is removed unless listed.
 options:
   files: {type: list, elements: dict, required: true, description: Files and directories.}
   exclusive: {type: list, elements: str, default: [], description: Patterns whose unlisted matches are removed.}
@@ -55,6 +56,10 @@ UNIT = {
 }
 
 
+# Units whose names start so are ours alone.
+OURS = "pgssi-"
+
+
 class Files:
     """The differences between what is wanted and what is there, applied unless in check mode."""
 
@@ -78,7 +83,7 @@ class Files:
         self._note(path, f"{path}: present\n", f"{path}: absent\n")
         if self.module.check_mode:
             return
-        if path.parent == Path("/etc/systemd/system"):
+        if path.parent == Path("/etc/systemd/system") and not path.is_symlink():
             self.module.run_command(["systemctl", "disable", "--now", path.name])
         path.unlink()
 
@@ -149,15 +154,28 @@ def _name(lookup, number: int) -> str:
         return str(number)
 
 
-def unit_commands(module: AnsibleModule, units: list[dict], changed: list[str]) -> list[list[str]]:
-    """Return the systemctl commands that bring the units to their state; systemd is asked once."""
+def overrides(units: list[dict], states: list[dict[str, str]], listed: set[str]) -> list[Path]:
+    """Return the files that override our own units and that nobody listed: drop-ins, and fragments that hide ours.
+
+    Those of a whole type of unit (``service.d``) are the host's own business; the compliance tests name them.
+    """
+    found = []
+    for unit, seen in zip(units, states, strict=True):
+        if unit["name"].startswith(OURS):
+            paths = [Path(path) for path in [seen["FragmentPath"], *seen["DropInPaths"].split()] if path]
+            found += [path for path in paths if not path.is_relative_to("/usr/lib") and not path.is_relative_to("/lib")]
+    ours = (path for path in found if path.name.startswith(OURS) or path.parent.name.startswith(OURS))
+    return sorted({path for path in ours if str(path) not in listed})
+
+
+def unit_commands(units: list[dict], states: list[dict[str, str]], changed: list[str]) -> list[list[str]]:
+    """Return the systemctl commands that bring the units to their state."""
     commands = []
     if any("/systemd/" in path for path in changed):
         commands.append(["systemctl", "daemon-reload"])
-    for unit, seen in zip(units, _seen(module, [unit["name"] for unit in units]), strict=True):
-        restart = unit["state"] == "started" and not {*unit["restart_on"], f"/etc/systemd/system/{unit['name']}"}.isdisjoint(
-            changed
-        )
+    for unit, seen in zip(units, states, strict=True):
+        touched = {path for path in changed if Path(path).name == unit["name"] or Path(path).parent.name == f"{unit['name']}.d"}
+        restart = unit["state"] == "started" and bool(touched or _newer(unit["restart_on"], changed, seen))
         loaded, active = seen["LoadState"] == "loaded", seen["ActiveState"] in ("active", "activating")
         enabled = seen["UnitFileState"] in ("enabled", "static")
         if unit["enabled"] is True and not enabled:
@@ -171,11 +189,19 @@ def unit_commands(module: AnsibleModule, units: list[dict], changed: list[str]) 
     return commands
 
 
+def _newer(paths: list[str], changed: list[str], seen: dict[str, str]) -> bool:
+    """Return whether one of the files was written now, or since the unit started (by somebody who did not restart it)."""
+    started = seen["ActiveEnterTimestamp"].lstrip("@")
+    late = started.isdigit() and any(Path(path).exists() and Path(path).stat().st_mtime > int(started) + 2 for path in paths)
+    return late or not set(paths).isdisjoint(changed)
+
+
 def _seen(module: AnsibleModule, names: list[str]) -> list[dict[str, str]]:
+    """Return what systemd says of the units, asked once."""
     if not names:
         return []
-    wanted = ("LoadState", "ActiveState", "UnitFileState")
-    _, out, _ = module.run_command(["systemctl", "show", "-p", ",".join(wanted), "--", *names])
+    wanted = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "DropInPaths", "ActiveEnterTimestamp")
+    _, out, _ = module.run_command(["systemctl", "show", "--timestamp=unix", "-p", ",".join(wanted), "--", *names])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.strip().split("\n\n")]
     blocks += [{}] * (len(names) - len(blocks))
     return [{key: block.get(key, "") for key in wanted} for block in blocks]
@@ -198,7 +224,11 @@ def main() -> None:
         for path in sorted(Path("/").glob(pattern.lstrip("/"))):
             if str(path) not in listed:
                 files.remove(path)
-    commands = unit_commands(module, module.params["units"], files.changed)
+    units = module.params["units"]
+    states = _seen(module, [unit["name"] for unit in units])
+    for path in overrides(units, states, listed):
+        files.remove(path)
+    commands = unit_commands(units, states, files.changed)
     for command in commands:
         files.diffs.append({"before": "", "after": " ".join(command) + "\n", "after_header": "units", "before_header": "units"})
         if not module.check_mode:

@@ -15,6 +15,7 @@ import yaml
 
 from pgssi.catalogue import load_catalogue
 from pgssi.inventory import load_inventory
+from pgssi.lab.podman import podman
 from pgssi.paths import BREAKS, COMPLIANCE, ROOT
 
 from .support import INVENTORY, play, verify
@@ -40,7 +41,14 @@ def _targets(groups: tuple[str, ...] | list[str], wanted: str | None) -> Iterato
 def _breaks() -> list[dict[str, str]]:
     rules = load_catalogue().rules
     return [
-        {"rule": raw["rule"], "host": host, "on": raw.get("on", host), "shell": raw["shell"]}
+        {
+            "rule": raw["rule"],
+            "host": host,
+            "on": raw.get("on", host),
+            "shell": raw["shell"],
+            "remedy": raw.get("remedy", ""),
+            "remedy_on": raw.get("remedy_on", host),
+        }
         for path in sorted(BREAKS.glob("*.yml"))
         for raw in yaml.safe_load(path.read_text("utf-8"))["breaks"]
         for host in _targets(rules[raw["rule"]].groups, raw.get("host"))
@@ -87,6 +95,12 @@ def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[
     return found
 
 
+def _remedy(lab: Any, sabotage: Mapping[str, str]) -> None:
+    """Do what a person does, where no role may decide it."""
+    container = lab.model.container(sabotage["remedy_on"])
+    podman("exec", "-i", container, "sh", "-euc", f"HOST={sabotage['host']}\n{sabotage['remedy']}")
+
+
 def test_every_rule_turns_red_on_its_break_and_green_after_the_role(lab: Any, tmp_path: Path) -> None:
     """Green after the role (test_walk leaves palier 3), red after its break, green after the role ran once more,
     nothing changed on the run after that.
@@ -102,6 +116,10 @@ def test_every_rule_turns_red_on_its_break_and_green_after_the_role(lab: Any, tm
         waiting = {(o["rule"], o["host"]) for o in outcomes if o["before"] != "conforme"}
         seen += [o for o in outcomes if o["before"] == "conforme"]
         play("site", *PALIER).succeeded()
+        broken = {(o["rule"], o["host"]) for o in outcomes if o["after"]}
+        for sabotage in todo:
+            if sabotage["remedy"] and (sabotage["rule"], sabotage["host"]) in broken:
+                _remedy(lab, sabotage)
         results = verify(tmp_path / f"batch{batch}", *PALIER, "--limit", ":".join(sorted(by_host)))
         red = [
             f"{v['host']} {v['rule']} {v['verdict']}: {v['message']}"

@@ -16,8 +16,13 @@ MAGIC = b"BORG_SEG"
 HEADER = struct.Struct("<IIB")
 PUT, DELETE, COMMIT = 0, 1, 2
 MANIFEST = bytes(32)
-# Least size of a manifest: without any archive (522 seen), and of each archive that it names (60 seen).
+# Least size of a manifest: without any archive (522 seen), and of each archive that it names (55 to 81 seen); between
+# two manifests of one client, what an archive adds at least, less what compression may win.
 LIST_BYTES, ARCHIVE_BYTES = 350, 32
+ADDED_BYTES, SLACK_BYTES = 44, 8
+# An arrival may be this far ahead of this host's clock (seconds); beyond, one of the two is wrong.
+AHEAD = 120
+FIELDS = ("component", "status", "verification", "received", "transaction")
 # First byte of every object: how it was encrypted (borg 1.x key types).
 ENCRYPTION = {
     0x00: "keyfile",
@@ -36,15 +41,18 @@ def read_config():
 
 
 def records(journal):
-    """Return the journal of one client, oldest first; a line cut by a crash is left out."""
+    """Return the journal of one client, oldest first; a line cut by a crash, or that is no record, is left out."""
     kept = []
     if not journal.exists():
         return kept
-    for line in journal.read_text("utf-8").splitlines():
+    for line in journal.read_text("utf-8", "replace").splitlines():
         try:
-            kept.append(json.loads(line))
-        except json.JSONDecodeError:
+            entry = json.loads(line)
+            datetime.fromisoformat(entry["received"])
+        except (ValueError, TypeError, KeyError):
             continue
+        if all(name in entry for name in FIELDS):
+            kept.append(entry)
     return kept
 
 
@@ -109,8 +117,23 @@ def present(repository, ids):
     newest = transaction(repository)
     if newest is None:
         return set()
-    index = NSIndex.read(str(repository / f"index.{newest}"))
+    try:
+        index = NSIndex.read(str(repository / f"index.{newest}"))
+    except Exception:  # borg raises several of its own; it makes a damaged index anew from the segments, so do we
+        index = remaining(repository)
     return {identifier for identifier in ids if bytes.fromhex(identifier) in index}
+
+
+def remaining(repository):
+    """Return the keys that the segments themselves still hold: put, and not deleted since."""
+    held = set()
+    for _, path in segments(repository):
+        for tag, key, _, _ in entries(path):
+            if tag == PUT:
+                held.add(key)
+            elif tag == DELETE:
+                held.discard(key)
+    return held
 
 
 def arrived(repository):
@@ -130,14 +153,22 @@ def newest_manifest(repository):
     return None, 0
 
 
-def shortened(repository, count):
-    """Return the last transaction whose manifest could name ``count`` archives when the newest cannot, else None.
+def shortened(repository, count, journal=(), since=""):
+    """Return the last transaction whose list of archives was long enough when a later one is not, else None.
 
     A patched client can rewrite the list of archives and send no DELETE. The list is sealed, but the 32 random
-    bytes by which it names each archive cannot be compressed: a list that is too small has lost some.
+    bytes by which it names each archive cannot be compressed: a list that is too small has lost some. Its size was
+    noted with each record of the journal, so that one archive less shows even when there are few; records older
+    than ``since``, the last time that this host itself changed the list, say nothing any more.
     """
+    now = newest_manifest(repository)[1]
+    before = (0, 0)  # transaction, size of its list
+    for number, size, new in [*_noted(journal, since), (transaction(repository) or 0, now, 0)]:
+        if before[1] and size + SLACK_BYTES < before[1] + ADDED_BYTES * new:
+            return before[0]
+        before = (number, size)
     least = LIST_BYTES + ARCHIVE_BYTES * count
-    if newest_manifest(repository)[1] >= least:
+    if now >= least:
         return None
     good, size = 0, 0
     for number, path in segments(repository):
@@ -149,42 +180,61 @@ def shortened(repository, count):
     return good
 
 
+def _noted(journal, since):
+    """Return [(transaction, size of its list of archives, archives new in it)] from the journal."""
+    sizes, known = {}, set()
+    for entry in journal:
+        archive = (entry.get("archive") or {}).get("id")
+        fresh = archive is not None and archive not in known
+        known.add(archive)
+        if entry.get("manifest_bytes") and entry["received"] > since:
+            size, new = sizes.get(entry["transaction"], (entry["manifest_bytes"], 0))
+            sizes[entry["transaction"]] = (size, new + fresh)
+    return [(number, size, new) for number, (size, new) in sorted(sizes.items())]
+
+
 def encryption(repository):
     """Return how the objects are encrypted, from the type byte of the newest manifest found."""
     kind, _ = newest_manifest(repository)
     return None if kind is None else ENCRYPTION.get(kind, "unknown")
 
 
-def evaluate(store, client, components, now=None, watched=None):
+def evaluate(store, client, components, now=None, watched=None, append_only=True):
     """Return the state of one client as this server sees it, by its own clock.
 
     components: {name: {pdma_hours, …}}. watched: what the last watch kept ({"scanned", "deletions"}).
+    append_only: whether clients are held to that mode here.
     """
     now = time.time() if now is None else now
     folder = Path(store) / client
     repository = folder / "borg" / "main"
     journal = records(folder / "journal.jsonl")
-    done = [entry for entry in journal if entry["status"] == "success" and entry.get("archive")]
+    done = [entry for entry in journal if entry["status"] == "success" and (entry.get("archive") or {}).get("id")]
     decided = decisions(folder)
-    forgotten = set(decided["forgotten"])
+    forgotten = {*decided["forgotten"], *decided["deleting"]}
     expected = {entry["archive"]["id"]: entry["archive"]["name"] for entry in done}
     expected = {key: name for key, name in expected.items() if key not in forgotten}
     there = present(repository, expected)
     current = transaction(repository)
     verified = max((counted(entry, decided["recovered"]) for entry in done if entry["verification"] == "success"), default=None)
     known = watched or {"scanned": -1, "deletions": []}
+    closed = max(append_only_transaction(repository) or 0, decided["own"])
     state = {
         "client": client,
         "now": _iso(now),
         "repository": str(repository),
+        "missing": bool(expected) and not (repository / "config").exists(),
+        "others": {path.parent.name: encryption(path.parent) for path in sorted((folder / "borg").glob("*/config"))
+                   if path.parent.name != "main"},
         "encryption": encryption(repository),
         "transaction": current,
         "verified_transaction": verified,
         "unverified": current is not None and (verified is None or current > verified),
-        "append_only_transaction": append_only_transaction(repository),
+        "append_only_transaction": closed if current is not None else None,
+        "written_freely": append_only and current is not None and current > closed,
         "hidden": sorted(name for key, name in expected.items() if key not in there),
         "deletions": known["deletions"] + deletions(repository, known["scanned"]),
-        "shortened_after": shortened(repository, len(there)),
+        "shortened_after": shortened(repository, len(there), journal, decided["list_since"]),
         "key_changed": key_changed(folder, repository),
         "components": {},
     }
@@ -195,10 +245,12 @@ def evaluate(store, client, components, now=None, watched=None):
 
 
 def decisions(folder):
-    """Return what this server has decided about a repository: {"forgotten": [ids no longer expected here],
-    "recovered": [[when, transaction that it went back to]]}."""
+    """Return what this server has decided about a repository: {"forgotten": [ids no longer expected here], "deleting":
+    [ids that it is removing], "recovered": [[when, transaction that it went back to]], "own": last transaction of its
+    own, "list_since": when it last changed the list of archives}."""
     path = folder / "decisions.json"
-    return {"forgotten": [], "recovered": []} | (json.loads(path.read_text("utf-8")) if path.exists() else {})
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return {"forgotten": [], "deleting": [], "recovered": [], "own": 0, "list_since": ""} | known
 
 
 def counted(entry, recovered):
@@ -222,7 +274,7 @@ def key_changed(folder, repository):
 
 def _component(mine, wanted, now):
     if not mine:
-        return {"archive": None, "received": None, "age_hours": None, "late": True}
+        return {"archive": None, "received": None, "age_hours": None, "late": True, "run": None}
     last = mine[-1]["archive"]["id"]
     newest = next(entry for entry in mine if entry["archive"]["id"] == last)  # its arrival, not a later mention
     age = (now - datetime.fromisoformat(newest["received"]).timestamp()) / 3600
@@ -230,9 +282,10 @@ def _component(mine, wanted, now):
         "archive": newest["archive"],
         "received": newest["received"],
         "age_hours": round(age, 2),
-        "late": age > wanted["pdma_hours"],
+        "late": not -AHEAD / 3600 <= age <= wanted["pdma_hours"],  # what has not arrived yet has no age
         "verification": newest["verification"],
         "tables": (newest.get("database") or {}).get("tables"),
+        "run": newest.get("run"),
     }
 
 

@@ -11,6 +11,7 @@ from pgssi.site.people import unknown
 HOURS = {"hourly": 1, "daily": 24, "weekly": 168}
 MONTHS = {"hourly": 1 / 730, "daily": 1 / 30.4, "weekly": 7 / 30.4, "monthly": 1.0, "yearly": 12.0}
 LONG = 24  # months beyond which PSSI 7.4.2.4 wants a justification
+COVERED = ("backup_clients", "servers", "workstations")
 ROLES = {
     "server": "backup_servers",
     "offsite": "backup_offsite",
@@ -124,7 +125,13 @@ def _loop(start: str, needs: Mapping[str, list[str]]) -> list[str]:
 
 
 def _uncovered(site: Site) -> Iterator[Finding]:
-    planned = set(site.names("site_backup_plan", "host"))
-    for host in site.members("backup_clients"):
-        if host not in planned:
+    planned, out = set(site.names("site_backup_plan", "host")), set()
+    for path, entry in site.entries("site_backup_excluded"):
+        known = {"all", *site.hosts, *(group for host in site.hosts.values() for group in host.groups)}
+        for index, name in enumerate(entry["scope"]):
+            yield from unknown((*path, "scope", index), name, "inventory", sorted(known))
+        if entry.keys().isdisjoint({"path", "database"}):
+            out |= {name for name, host in site.hosts.items() if not {"all", name, *host.groups}.isdisjoint(entry["scope"])}
+    for host in dict.fromkeys(name for group in COVERED for name in site.members(group)):
+        if host not in planned | out:
             yield Finding("nothing_planned", ("site_backup_plan",), host, {"members": host}, warning=True)

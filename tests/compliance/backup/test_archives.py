@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
+import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
+from pgssi.backup_groups import backup_groups
+
 Seen = Mapping[str, Any]
 Plan = list[Mapping[str, Any]]
+CLOCKS = 300  # seconds
 FIELDS = ("device", "perimeter", "type", "files", "date", "status")
 
 
 @pytest.mark.rule("backup-archive-recent")
-def test_newest_archive_is_within_the_pdma(plan: Plan, seen: Seen, observe: Callable[[str], None]) -> None:
-    """The backup server finds, in the repository itself, an archive of each component younger than its PDMA."""
+def test_newest_archive_is_within_the_pdma(plan: Plan, seen: Seen, clock: float, observe: Callable[[str], None]) -> None:
+    """The backup server finds, in the repository itself, an archive of each component within its PDMA, by a right clock."""
     assert seen, "le serveur de sauvegarde ne connaît aucun dépôt de cet hôte"
     for component in plan:
         found = seen["components"].get(component["component"], {"archive": None, "age_hours": None})
         observe(f"{component['component']} : {found['age_hours']} h (PDMA {component['pdma_hours']} h)")
         assert found["archive"], f"aucune archive de {component['component']} dans le dépôt"
         assert found["age_hours"] <= component["pdma_hours"], f"{component['component']} dépasse sa PDMA"
+        assert found["age_hours"] > -0.1, f"{component['component']} serait arrivée dans l'avenir : son âge ne dit rien"
+    observe(f"horloge du serveur : {clock:+.0f} s")
+    assert abs(clock) < CLOCKS, f"l'horloge du serveur s'écarte de {clock:.0f} s de celle du poste de contrôle"
 
 
 @pytest.mark.rule("backup-archive-recent")
@@ -39,23 +48,35 @@ def test_client_lists_its_archives(plan: Plan, client: Any, observe: Callable[[s
 
 
 @pytest.mark.rule("backup-scheduled")
-def test_next_run_is_planned(plan: Plan, site: Mapping[str, Any], facts: Any, observe: Callable[[str], None]) -> None:
-    """systemd has an active timer per component, whose next start is near enough and within the window."""
+def test_next_run_is_planned(
+    plan: Plan, site: Mapping[str, Any], facts: Any, overridden: Callable[..., list[str]], observe: Callable[[str], None]
+) -> None:
+    """systemd has an enabled timer per group of linked components, which runs the job itself, soon and within the window."""
     said = facts("backup-timers", "systemctl list-timers --output=json 'pgssi-backup-*.timer'; date +%s; date +%:z")
     timers, now, zone = said.rsplit("\n", 3)[:3]
     known = {timer["activates"]: timer["next"] / 1e6 for timer in json.loads(timers or "[]") if timer["next"]}
     window = site["site_backup"]["window"]
-    for component in plan:
-        unit = f"pgssi-backup@{component['component']}.service"
-        assert unit in known, f"aucun départ prévu pour {component['component']}"
+    ahead = float(now) - time.time()
+    assert abs(ahead) < CLOCKS, f"l'horloge de l'hôte s'écarte de {ahead:.0f} s de celle du poste de contrôle"
+    groups = backup_groups(plan)
+    for group in groups:
+        unit = f"pgssi-backup@{group.leader}.service"
+        assert unit in known, f"aucun départ prévu pour {', '.join(group.members)}"
         hours = (known[unit] - float(now)) / 3600
         clock = _clock(known[unit], zone)
-        observe(f"{component['component']} : dans {hours:.1f} h, à {clock}")
-        limit = {"hourly": 1, "daily": 24, "weekly": 168}[component["frequency"]]
-        assert hours <= limit + 0.6, f"{component['component']} ne part que dans {hours:.0f} h"
-        if component["frequency"] != "hourly":
+        observe(f"{', '.join(group.members)} : dans {hours:.1f} h, à {clock}")
+        limit = {"hourly": 1, "daily": 24, "weekly": 168}[group.frequency]
+        assert hours <= limit + 0.6, f"{', '.join(group.members)} : départ dans {hours:.0f} h seulement"
+        if group.frequency != "hourly":
             inside = _inside(clock, window["starts"], window["ends"])
             assert inside, f"départ à {clock}, hors de la plage {window['starts']}-{window['ends']}"
+    timers = [f"pgssi-backup-{group.leader}.timer" for group in groups]
+    enabled = facts("backup-timers-boot", f"systemctl is-enabled {' '.join(timers)}").split()
+    assert enabled == ["enabled"] * len(timers), (
+        f"après un redémarrage, plus de départ : {' '.join(timers)} : {' '.join(enabled)}"
+    )
+    faults = overridden(*timers, *(f"pgssi-backup@{component['component']}.service" for component in plan))
+    assert not faults, " ; ".join(faults)
 
 
 def _clock(seconds: float, zone: str) -> str:
@@ -76,6 +97,14 @@ def test_last_write_was_verified(seen: Seen, observe: Callable[[str], None]) -> 
     observe(f"transaction {seen['transaction']}, vérifiée jusqu'à {seen['verified_transaction']}")
     assert seen["transaction"] is not None, "le dépôt est vide"
     assert not seen["unverified"], "la dernière écriture du dépôt n'a pas été vérifiée"
+
+
+@pytest.mark.rule("backup-verified")
+def test_verifying_programs_are_genuine(foreign_programs: Callable[..., list[str]], observe: Callable[[str], None]) -> None:
+    """The programs that archive and verify are those of Debian's packages, neither changed nor diverted."""
+    found = foreign_programs("borgbackup", "borgmatic", "openssh-client")
+    observe(f"{len(found)} programme(s) modifié(s)")
+    assert not found, f"ne viennent plus de leur paquet : {', '.join(found[:5])}"
 
 
 @pytest.mark.rule("backup-journal")
@@ -115,19 +144,53 @@ def _path(client: str) -> str:
 @pytest.mark.rule("backup-content-restorable")
 @pytest.mark.acts
 def test_marker_comes_back(marked_run: Any, host: Host, client: Any, observe: Callable[[str], None]) -> None:
-    """A marker is backed up by a real run, restored into a scratch folder, and compared with its rights."""
-    assert marked_run.status == "0", f"la sauvegarde échoue : {marked_run.said}"
-    archive, path, text = marked_run.archive, marked_run.path, marked_run.text
+    """A marker in each component is saved by the units that the timers start, restored, and compared with its rights."""
+    assert marked_run.status == "0", f"la sauvegarde échoue : {marked_run.status} : {marked_run.said}"
     folder = host.check_output("mktemp -d /var/tmp/pgssi-essai.XXXXXX").strip()
     try:
-        restored = client.borg(f"extract ::{archive} {shlex.quote(path[1:])}", cwd=folder)
-        back = host.run(f"cat {shlex.quote(folder + path)}")
-        rights = host.run(f"stat -c '%a %U:%G' {shlex.quote(folder + path)}").stdout.strip()
-        observe(f"{archive} : {len(back.stdout)} octets, {rights}")
-        assert restored.rc == 0 and back.stdout == text, "le marqueur ne revient pas de l'archive"
-        assert rights == "640 nobody:nogroup", f"droits restaurés : {rights}"
+        for component, path in marked_run.paths.items():
+            archive = marked_run.archives.get(component)
+            assert archive, f"l'unité de {component} n'a laissé aucune archive"
+            restored = client.borg(f"extract ::{archive} {shlex.quote(path[1:])}", cwd=folder)
+            back = host.run(f"cat {shlex.quote(folder + path)}")
+            rights = host.run(f"stat -c '%a %U:%G' {shlex.quote(folder + path)}").stdout.strip()
+            observe(f"{archive} : {len(back.stdout)} octets, {rights}")
+            assert restored.rc == 0 and back.stdout == marked_run.text, f"le marqueur de {component} ne revient pas de l'archive"
+            assert rights == "640 nobody:nogroup", f"droits restaurés : {rights}"
     finally:
         host.run(f"rm -rf {folder}")
+
+
+# Regular files below the paths whose inode was last changed before the archive; a bounded draw of them.
+WALK = """import json,os,random,sys
+found=[]
+for root in sys.argv[2:]:
+    for folder,_,names in os.walk(root):
+        for name in names:
+            path=os.path.join(folder,name)
+            seen=os.lstat(path)
+            if seen.st_mode&0o170000==0o100000 and seen.st_ctime<float(sys.argv[1]): found.append(path)
+print(json.dumps(found if len(found)<=50000 else random.sample(found,50000)))"""
+
+
+@pytest.mark.rule("backup-content-restorable")
+@pytest.mark.acts
+def test_no_file_is_left_out(plan: Plan, marked_run: Any, host: Host, client: Any, observe: Callable[[str], None]) -> None:
+    """Every file that lies below a path of the plan is in the archive just made: nothing is excluded, nothing linked away."""
+    assert marked_run.status == "0", f"la sauvegarde échoue : {marked_run.status} : {marked_run.said}"
+    for component in plan:
+        if component["type"] != "files":
+            continue
+        archive = marked_run.archives.get(component["component"])
+        assert archive, f"l'unité de {component['component']} n'a laissé aucune archive"
+        began = json.loads(client.borg(f"info --json ::{archive}").stdout)["archives"][0]["start"]
+        since = datetime.fromisoformat(began).astimezone().timestamp()
+        roots = " ".join(shlex.quote(f"{path}/") for path in component["paths"])
+        there = json.loads(host.check_output(f"python3 -c {shlex.quote(WALK)} {since} {roots}"))
+        saved = set(client.borg(f"list --format '{{path}}{{NUL}}' ::{archive}").stdout.split("\0"))
+        lost = [path for path in there if path.replace("//", "/").lstrip("/") not in saved]
+        observe(f"{archive} : {len(there) - len(lost)} fichiers sur {len(there)}")
+        assert not lost, f"{component['component']} : {len(lost)} fichier(s) hors de l'archive, dont {', '.join(lost[:3])}"
 
 
 @pytest.mark.rule("backup-content-restorable")
@@ -145,48 +208,80 @@ def test_newest_archives_are_not_empty(plan: Plan, journal: list[Seen], observe:
 
 @pytest.mark.rule("backup-database-opens")
 def test_dump_was_opened_by_the_last_run(plan: Plan, journal: list[Seen], observe: Callable[[str], None]) -> None:
-    """The run that made the newest archive of each database read it back and found tables in it."""
+    """The last run that archived each database succeeded, read the whole dump back and found tables in it."""
     for component in plan:
         if component["type"] != "postgresql":
             continue
-        mine = [
-            record
-            for record in journal
-            if record["component"] == component["component"] and record["status"] == "success" and record["files"]["count"]
-        ]
+        mine = [record for record in journal if record["component"] == component["component"] and record.get("archive")]
         assert mine, f"aucune archive de {component['component']}"
-        tables = mine[-1].get("database", {}).get("tables", 0)
+        assert mine[-1]["status"] == "success", f"le dernier export de {component['database']} a échoué : {mine[-1]['message']}"
+        made = [record for record in mine if record["files"]["count"]]
+        tables = made[-1].get("database", {}).get("tables", 0) if made else 0
         observe(f"{component['database']} : {tables} tables")
         assert tables > 0, f"l'export de {component['database']} n'a pas été ouvert après la sauvegarde"
 
 
+TABLES = """select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and n.nspname <> 'information_schema' and n.nspname not like 'pg\\_%' and not exists
+(select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')"""
+READ = 'processing data for table "'
+
+
 @pytest.mark.rule("backup-database-opens")
 @pytest.mark.acts
-def test_dump_opens_now(plan: Plan, seen: Seen, host: Host, client: Any, observe: Callable[[str], None]) -> None:
-    """The newest dump is read from the repository and opened by pg_restore."""
+def test_whole_dump_is_read(plan: Plan, marked_run: Any, host: Host, client: Any, observe: Callable[[str], None]) -> None:
+    """The dump just made is read to its last byte by pg_restore, and every table of the live database has its rows in it."""
     for component in plan:
         if component["type"] != "postgresql":
             continue
-        archive = (seen.get("components", {}).get(component["component"]) or {}).get("archive")
-        assert archive, f"aucune archive de {component['component']}"
-        listed = client.borg(f"list --format '{{path}}{{NL}}' ::{archive['name']}").stdout.split("\n")
+        archive = marked_run.archives.get(component["component"])
+        assert archive, f"le départ de la nuit n'a laissé aucune archive de {component['component']} : {marked_run.said}"
+        listed = client.borg(f"list --format '{{path}}{{NL}}' ::{archive}").stdout.split("\n")
         paths = [path for path in listed if path.endswith(f"/{component['database']}")]
-        assert paths, f"{archive['name']} ne contient pas d'export de {component['database']}"
-        opened = client.borg(f"extract --stdout ::{archive['name']} {shlex.quote(paths[0])} | pg_restore --list")
-        tables = opened.stdout.count(" TABLE DATA ")
-        observe(f"{archive['name']} : {tables} tables")
-        assert tables > 0, "pg_restore n'ouvre pas l'export"
+        assert paths, f"{archive} ne contient pas d'export de {component['database']}"
+        reader = "LC_ALL=C pg_restore --verbose --file=/dev/null 2>&1; echo code $?"
+        said = client.borg(f"extract --stdout ::{archive} {shlex.quote(paths[0])} | ({reader})").stdout.splitlines()
+        held = {line.partition(READ)[2].rstrip('"') for line in said if READ in line}
+        live = host.check_output(f"cd / && runuser -u postgres -- psql -XAtc {shlex.quote(TABLES)} {component['database']}")
+        missing = sorted(set(live.split("\n")) - held - {""})
+        observe(f"{archive} : {len(held)} tables lues en entier")
+        assert said[-1] == "code 0", f"l'export ne se lit pas jusqu'au bout : {' / '.join(said[-3:])}"
+        assert held, "l'export ne contient les données d'aucune table"
+        assert not missing, f"absentes de l'export : {', '.join(missing[:5])}"
 
 
 @pytest.mark.rule("backup-failure-alarm")
-def test_failure_starts_an_alert(plan: Plan, facts: Any, observe: Callable[[str], None]) -> None:
-    """systemd starts an alert unit when a run fails, and the age check is planned within the hour."""
-    names = " ".join(f"pgssi-backup@{component['component']}.service" for component in plan)
-    said = facts("backup-onfailure", f"systemctl show -p OnFailure --value {names}")
+def test_failure_starts_an_alert(
+    plan: Plan, facts: Any, overridden: Callable[..., list[str]], observe: Callable[[str], None]
+) -> None:
+    """systemd starts an alert unit when a run fails, the age check is planned within the hour, and nothing overrides them."""
+    names = [f"pgssi-backup@{component['component']}.service" for component in plan]
+    said = facts("backup-onfailure", f"systemctl show -p OnFailure --value {' '.join(names)}")
     units = said.split()
     observe(f"OnFailure : {' '.join(units) or 'rien'}")
     assert len(units) == len(plan), "l'échec d'une sauvegarde ne déclenche aucune alerte"
-    states = facts("backup-alert-units", f"systemctl show -p LoadState --value {' '.join(units)} pgssi-backup-age.timer")
-    assert set(states.split()) == {"loaded"}, "l'unité d'alerte n'existe pas"
-    active = facts("backup-age-timer", "systemctl is-active pgssi-backup-age.timer").strip()
-    assert active == "active", "l'âge des sauvegardes n'est pas surveillé sur le client"
+    age = ("pgssi-backup-age.timer", "pgssi-backup-age.service")
+    faults = overridden(*names, *units, *age)
+    assert not faults, " ; ".join(faults)
+    states = facts("backup-age-timer", f"systemctl is-active {age[0]}; systemctl is-enabled {age[0]}").split()
+    assert states == ["active", "enabled"], "l'âge des sauvegardes n'est pas surveillé sur le client"
+    wait = facts("backup-age-next", "systemctl list-timers --output=json pgssi-backup-age.timer; date +%s").rsplit("\n", 2)
+    hours = (json.loads(wait[0])[0]["next"] / 1e6 - float(wait[1])) / 3600
+    assert hours <= 1.2, f"l'âge des sauvegardes n'est contrôlé que dans {hours:.0f} h"
+
+
+@pytest.mark.rule("backup-failure-alarm")
+@pytest.mark.acts
+def test_alert_is_really_raised(host: Host, observe: Callable[[str], None]) -> None:
+    """The backup unit is started for a component that does not exist: it fails, and the alert of that failure is seen."""
+    name = f"essai-{secrets.token_hex(4)}"
+    unit = f"pgssi-backup@{name}.service"
+    wait = f"for i in $(seq 60); do journalctl -q -t pgssi-backup --since -5min | grep -F {name} && exit; sleep 0.5; done"
+    try:
+        started = host.run(f"systemctl start {unit}")
+        seen = host.run(f"sh -c {shlex.quote(wait)}", timeout=60).stdout.strip()
+    finally:
+        host.run(f"systemctl reset-failed {unit}")
+    observe(f"départ : code {started.rc} ; alerte : {seen[-80:] or 'aucune'}")
+    assert started.rc != 0, "l'unité d'un composant inconnu se dit réussie"
+    assert seen, "une sauvegarde a échoué et aucune alerte n'a été levée"

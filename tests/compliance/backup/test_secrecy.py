@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,14 +12,18 @@ from testinfra.host import Host
 
 Seen = Mapping[str, Any]
 AS_NOBODY = "runuser -u nobody -- "
+SEALED = ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile")
 
 
 @pytest.mark.rule("backup-encrypted-at-rest")
-def test_objects_are_encrypted(seen: Seen, observe: Callable[[str], None]) -> None:
-    """The type byte of the newest manifest, read on the server without any key, says encrypted and authenticated."""
+def test_objects_are_encrypted(seen: Seen, context: Any, observe: Callable[[str], None]) -> None:
+    """The type byte of the newest manifest of each repository, read on the server without any key, says encrypted and sealed."""
     assert seen, "le serveur de sauvegarde ne connaît aucun dépôt de cet hôte"
     observe(f"chiffrement : {seen['encryption']}")
-    assert seen["encryption"] in ("repokey-blake2", "keyfile-blake2", "repokey", "keyfile"), "le dépôt n'est pas chiffré"
+    assert seen["encryption"] in SEALED, "le dépôt n'est pas chiffré"
+    open_ = [name for name, kind in seen["others"].items() if kind is not None and kind not in SEALED]
+    remedy = f"pgssi-backup-store discard {context.name} {open_[0]}" if open_ else ""
+    assert not open_, f"autre dépôt non chiffré : {', '.join(open_)} ; à retirer sur le serveur par : {remedy}"
 
 
 @pytest.mark.rule("backup-encrypted-at-rest")
@@ -85,8 +91,15 @@ def test_only_the_authority_is_trusted(ssh_options: dict[str, str], facts: Any, 
     assert strict in ("true", "yes"), "une clé de serveur inconnue serait acceptée"
     assert all("-cert-" in name for name in algorithms.split(",")), "une clé non signée serait acceptée"
     known = facts("backup-known", f"cat {ssh_options['userknownhostsfile']} {ssh_options['globalknownhostsfile']}")
-    loose = [line for line in known.splitlines() if line.strip() and not line.startswith("@cert-authority ")]
-    assert known.strip() and not loose, "des clés hors de l'autorité du site sont admises"
+    lines = [line for line in known.splitlines() if line.strip() and not line.startswith("#")]
+    assert lines and all(line.startswith("@cert-authority ") for line in lines), (
+        "des clés hors de l'autorité du site sont admises"
+    )
+    signer = facts("backup-signer", "ssh-keygen -L -f /etc/pgssi/backup/id_ed25519-cert.pub | sed -n 's/.*Signing CA: //p'")
+    trusted = {hashlib.sha256(base64.b64decode(line.split()[3])).digest() for line in lines}
+    prints = {base64.b64encode(one).decode().rstrip("=") for one in trusted}
+    observe(f"{len(prints)} autorité(s) admise(s)")
+    assert len(prints) == 1 and prints.pop() in signer, "une autre autorité que celle du site est admise"
 
 
 @pytest.mark.rule("backup-server-key-checked")

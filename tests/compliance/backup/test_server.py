@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,10 +18,13 @@ STORE = "/srv/pgssi-backup"
 
 @pytest.mark.rule("backup-store-private")
 def test_media_are_closed(host: Host, context: Any, facts: Any, observe: Callable[[str], None]) -> None:
-    """An ordinary account tries to list the folder of the media and to enter it."""
+    """Each account of a person or of nobody tries to list the folder of the media and to enter it."""
     path = STORE if "backup_servers" in context.groups else "/srv/pgssi-offsite"
-    script = f"[ -d {path} ] && echo there; runuser -u nobody -- ls {path} >/dev/null 2>&1 && echo listed; "
-    script += f'for d in {path} {path}/*; do runuser -u nobody -- sh -c "cd $d" 2>/dev/null && echo entered $d; done; true'
+    script = (
+        f"[ -d {path} ] && echo there; for u in nobody $(getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 {{print $1}}'); do "
+    )
+    script += f"runuser -u $u -- ls {path} >/dev/null 2>&1 && echo listed; "
+    script += f'for d in {path} {path}/*; do runuser -u $u -- sh -c "cd $d" 2>/dev/null && echo entered $d; done; done; true'
     said = facts("backup-store", script).split("\n")
     observe(f"{path} : {'présent' if 'there' in said else 'absent'}")
     assert "there" in said, f"{path} n'existe pas"
@@ -33,8 +37,8 @@ def test_last_writes_were_append_only(clients: Mapping[str, Seen], observe: Call
     """borg's own record of append-only transactions reaches the newest transaction of each repository."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     for name, state in clients.items():
-        observe(f"{name} : transaction {state['transaction']}, en ajout seul jusqu'à {state['append_only_transaction']}")
-        assert state["transaction"] is not None, f"{name} n'a pas de dépôt"
+        observe(f"{name} : transaction {state.get('transaction')}, en ajout seul jusqu'à {state.get('append_only_transaction')}")
+        assert state.get("transaction") is not None, f"{name} n'a pas de dépôt lisible"
         assert state["transaction"] == state["append_only_transaction"], f"{name} a écrit hors du mode ajout seul"
 
 
@@ -96,23 +100,34 @@ def test_attacks_by_root_of_a_client_lose_nothing(
 
 
 @pytest.mark.rule("backup-nothing-hidden")
-def test_nothing_is_hidden(clients: Mapping[str, Seen], facts: Any, observe: Callable[[str], None]) -> None:
+def test_nothing_is_hidden(
+    clients: Mapping[str, Seen], facts: Any, overridden: Callable[..., list[str]], observe: Callable[[str], None]
+) -> None:
     """No archive that arrived is missing, nothing was deleted, and the server's watch ran within 30 minutes."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     for name, state in clients.items():
+        assert "error" not in state, f"{name} : état illisible : {state['error']}"
+        lost = f"le dépôt de {name} a disparu ; à remettre par : pgssi-backup-store put-back {name} DOSSIER"
+        assert not state["missing"], lost
         observe(f"{name} : {len(state['hidden'])} archives masquées, {len(state['deletions'])} transactions destructrices")
-        assert not state["hidden"], f"{name} a masqué {', '.join(state['hidden'][:3])}"
-        assert not state["deletions"], f"{name} a supprimé des objets dans son dépôt"
-        assert state["shortened_after"] is None, f"{name} a réduit la liste de ses archives"
-        assert not state["key_changed"], f"{name} a remplacé la clé de son dépôt"
-    age = facts("backup-watch-age", "echo $(( $(date +%s) - $(stat -c %Y /var/lib/pgssi-backup/status.json) )) 2>/dev/null")
-    assert age.strip().isdigit() and int(age) <= 1800, "la comparaison n'a pas eu lieu depuis 30 minutes"
-    active = facts("backup-watch", "systemctl is-active pgssi-backup-watch.timer").strip()
-    assert active == "active", "la comparaison n'est plus planifiée"
+        undo = f"à annuler par : pgssi-backup-store recover {name}"
+        assert not state["hidden"], f"{name} a masqué {', '.join(state['hidden'][:3])} ; {undo}"
+        assert not state["deletions"], f"{name} a supprimé des objets dans son dépôt ; {undo}"
+        assert state["shortened_after"] is None, f"{name} a réduit la liste de ses archives ; {undo}"
+        assert not state["key_changed"], f"{name} a remplacé la clé de son dépôt ; {undo}"
+    said = facts("backup-watch-age", "cat /var/lib/pgssi-backup/status.json 2>/dev/null; date +%s").rsplit("\n", 2)
+    known = re.search(r'"generated": ([0-9.]+)', said[0])
+    assert known and -60 <= float(said[-2]) - float(known[1]) <= 1800, "la comparaison n'a pas eu lieu depuis 30 minutes"
+    states = facts("backup-watch", "systemctl is-active pgssi-backup-watch.timer; systemctl is-enabled pgssi-backup-watch.timer")
+    assert states.split() == ["active", "enabled"], "la comparaison n'est plus planifiée"
+    faults = overridden("pgssi-backup-watch.timer", "pgssi-backup-watch.service")
+    assert not faults, " ; ".join(faults)
 
 
 @pytest.mark.rule("backup-age-alarm")
-def test_late_component_is_reported(clients: Mapping[str, Seen], site: Any, facts: Any, observe: Callable[[str], None]) -> None:
+def test_late_component_is_reported(
+    clients: Mapping[str, Seen], site: Any, facts: Any, overridden: Callable[..., list[str]], observe: Callable[[str], None]
+) -> None:
     """Asked as if it were in two months, the server reports every component as late; its timer is active."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     said = facts("backup-late", "pgssi-backup-store status --json --now $(( $(date +%s) + 5000000 ))")
@@ -120,19 +135,38 @@ def test_late_component_is_reported(clients: Mapping[str, Seen], site: Any, fact
     planned = {component["component"] for component in site["site_backup_plan"]}
     observe(f"{len(late)} composants sur {len(planned)} seraient signalés")
     assert late == planned, f"jamais signalés : {', '.join(sorted(planned - late))}"
-    next_run = facts("backup-watch-next", "systemctl show -p NextElapseUSecRealtime --value pgssi-backup-watch.timer").strip()
-    assert next_run, "la surveillance de la PDMA n'est pas planifiée sur le serveur"
+    wait = facts("backup-watch-next", "systemctl list-timers --output=json pgssi-backup-watch.timer; date +%s").rsplit("\n", 2)
+    timers = json.loads(wait[0] or "[]")
+    assert timers and timers[0]["next"], "la surveillance de la PDMA n'est pas planifiée sur le serveur"
+    minutes = (timers[0]["next"] / 1e6 - float(wait[1])) / 60
+    assert minutes <= 16, f"prochaine surveillance de la PDMA dans {minutes:.0f} minutes seulement"
+    faults = overridden("pgssi-backup-watch.timer", "pgssi-backup-watch.service")
+    assert not faults, " ; ".join(faults)
 
 
 @pytest.mark.rule("backup-repository-reread")
-def test_repositories_were_reread(facts: Any, observe: Callable[[str], None]) -> None:
-    """The full reread is planned, and its last pass, if any, succeeded."""
+def test_repositories_were_reread(
+    facts: Any,
+    overridden: Callable[..., list[str]],
+    foreign_programs: Callable[..., list[str]],
+    observe: Callable[[str], None],
+) -> None:
+    """The full reread is planned by programs of Debian's own, its last pass, if any, succeeded, and the medium has room."""
     names = "-p ActiveState -p Result -p NextElapseUSecRealtime"
     said = facts("backup-reread", f"systemctl show {names} pgssi-backup-verify.timer pgssi-backup-verify.service")
     timer, _, service = said.partition("\n\n")
     observe(" ; ".join(said.split()))
     assert "ActiveState=active" in timer, "aucune relecture des dépôts n'est planifiée"
     assert "Result=success" in service, "la dernière relecture a trouvé une altération"
+    enabled = facts("backup-reread-boot", "systemctl is-enabled pgssi-backup-verify.timer").strip()
+    assert enabled == "enabled", "la relecture ne survivrait pas à un redémarrage"
+    faults = overridden("pgssi-backup-verify.timer", "pgssi-backup-verify.service")
+    assert not faults, " ; ".join(faults)
+    found = foreign_programs("borgbackup", "openssh-server")
+    assert not found, f"ne viennent plus de leur paquet : {', '.join(found[:5])}"
+    free = facts("backup-free", f"df --output=pcent,ipcent {STORE} | tail -n 1").replace("%", "").split()
+    observe(f"support occupé à {free[0] if free else '?'} %")
+    assert free and all(int(word) < 95 for word in free if word.isdigit()), "le support des sauvegardes est presque plein"
 
 
 @pytest.mark.rule("backup-repository-reread")
@@ -211,6 +245,24 @@ def test_folders_are_apart(
 
 
 @pytest.mark.rule("backup-own-repository-only")
+def test_no_key_is_shared(clients: Mapping[str, Seen], other: Callable[[str], Host], observe: Callable[[str], None]) -> None:
+    """Each client holds a key of its own, and a certificate for its own account alone."""
+    assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
+    path = "/etc/pgssi/backup/id_ed25519"
+    script = f"ssh-keygen -y -P '' -f {path} | ssh-keygen -l -f - | cut -d' ' -f2; "
+    script += f"ssh-keygen -L -f {path}-cert.pub | sed -n '/Principals:/,/Critical/p' | sed '1d;$d'"
+    owners: dict[str, str] = {}
+    for name in clients:
+        words = other(name).run(script).stdout.split()
+        assert words, f"{name} n'a pas de clé de sauvegarde"
+        again = f"sur {name} : rm {path}* puis playbooks/backup.yml"
+        assert words[0] not in owners, f"{name} et {owners.get(words[0])} ont la même clé ; {again}"
+        owners[words[0]] = name
+        assert words[1:] == [f"borg-{name}"], f"le certificat de {name} ouvre {', '.join(words[1:]) or 'rien'} ; {again}"
+    observe(f"{len(owners)} clés distinctes")
+
+
+@pytest.mark.rule("backup-own-repository-only")
 @pytest.mark.acts
 def test_other_repositories_are_refused(clients: Mapping[str, Seen], a_client: Any, observe: Callable[[str], None]) -> None:
     """With one client's keys, another client's repository, and another client's account, are tried."""
@@ -231,7 +283,9 @@ def test_other_repositories_are_refused(clients: Mapping[str, Seen], a_client: A
 
 
 @pytest.mark.rule("backup-accounts-separate")
-def test_two_doors(clients: Mapping[str, Seen], service: dict[str, str], facts: Any, observe: Callable[[str], None]) -> None:
+def test_two_doors(
+    clients: Mapping[str, Seen], service: dict[str, str], a_client: Any, facts: Any, observe: Callable[[str], None]
+) -> None:
     """Each client's account has no password and no shell; the operators' SSH and the backups' one refuse each other's people."""
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     passwd = {fields[0]: fields for fields in facts.getent("passwd")}
@@ -239,6 +293,10 @@ def test_two_doors(clients: Mapping[str, Seen], service: dict[str, str], facts: 
     observe(f"service des sauvegardes : groupes {service.get('allowgroups', 'tous')}, commande {service.get('forcecommand')}")
     assert service.get("allowgroups") == "pgssi-backup", "le service des sauvegardes accepte d'autres comptes"
     assert service.get("authorizedkeysfile") == "none", "des clés locales ouvrent le service des sauvegardes"
+    signer = a_client.host.run("ssh-keygen -L -f /etc/pgssi/backup/id_ed25519-cert.pub | sed -n 's/.*Signing CA: //p'").stdout
+    trusted = facts("backup-authorities", f"ssh-keygen -l -f {service.get('trustedusercakeys', '/dev/null')}").splitlines()
+    observe(f"{len(trusted)} autorité(s) admise(s)")
+    assert len(trusted) == 1 and trusted[0].split()[1] in signer, "une autre autorité que celle du site ouvre les comptes"
     for name in clients:
         account = passwd.get(f"borg-{name}")
         assert account, f"borg-{name} n'existe pas"
@@ -290,7 +348,12 @@ def test_isolation_is_ready(facts: Any, observe: Callable[[str], None]) -> None:
     ready = facts.result("backup-red-try", "pgssi-red-button try 192.0.2.1 2001:db8::1")
     boot = facts("backup-red-boot", "systemctl is-enabled pgssi-red-button.service").strip()
     state = facts("backup-red-state", "pgssi-red-button status").strip()
+    rules = facts("backup-red-rules", "pgssi-red-button show 192.0.2.1")
+    closed = {hook for hook in ("input", "output", "forward") if re.search(rf"hook {hook} priority -\d+; policy drop;", rules)}
+    kept = set(re.findall(r"\d+\.\d+\.\d+\.\d+", rules))
     observe(f"règles : code {ready.rc} ; démarrage : {boot or 'absent'} ; état : {state or 'inconnu'}")
     assert ready.rc == 0, "les règles d'isolement sont refusées ou absentes"
     assert boot == "enabled", "l'isolement ne survivrait pas à un redémarrage"
-    assert state == "relâché", "le bouton rouge est enfoncé"
+    assert closed == {"input", "output", "forward"}, "les règles d'isolement ne ferment pas tout"
+    assert kept == {"192.0.2.1"}, f"l'isolement laisserait passer {', '.join(sorted(kept - {'192.0.2.1'})) or 'personne'}"
+    assert state == "relâché", "le bouton rouge est enfoncé ; à relâcher par : playbooks/red_button.yml -e red_button=release"
