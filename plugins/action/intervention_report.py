@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +18,17 @@ from pgssi.errors import PgssiError
 from pgssi.evidence import Journal
 from pgssi.evidence.page import page
 from pgssi.remote.recording import RECORDS
-from pgssi.remote.report import due, fields
+from pgssi.remote.report import KIND, due, fields
 
 SITE = ("evidence_dir", "people", "contacts", "automation", "sealing_recipients", "evidence_signers", "suppliers", "equipment")
+PATIENCE = 20.0  # seconds for the last words of a closed window to arrive
 
 
 class ActionModule(ActionBase):
-    """Runs on the log server. ``sign_key``: of the operator; ``pages``: directory of the printable pages."""
+    """Runs on the log server. ``windows``: just closed, waited for; ``sign_key``: the operator's; ``pages``: a directory."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"sign_key", "pages"})
+    _VALID_ARGS = frozenset({"sign_key", "pages", "windows"})
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -37,7 +39,8 @@ class ActionModule(ActionBase):
         self._variables = variables
         try:
             journal = Journal.of_site(site, str(resolved["inventory_dir"]))
-            windows, strays = due(self._ask(), [record.as_dict() for record in journal.records()], datetime.now(UTC))
+            records = [record.as_dict() for record in journal.records()]
+            windows, strays = self._due(records)
             if not windows and not strays:
                 return {**result, "changed": False, "reports": [], "lines": []}
             if self._task.check_mode:
@@ -57,6 +60,22 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         lines = [f"{one['what']} - rapport {one['id']}{' : ' + one['page'] if one['page'] else ''}" for one in reports]
         return {**result, "changed": True, "reports": reports, "lines": lines, "directory": str(journal.directory)}
+
+    def _due(self, records: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+        """Return what is due; the end of a window just closed takes a moment to reach the log server."""
+        told = {record["details"]["window"]["id"] for record in records if record["kind"] == KIND}
+        waited, end = set(self._task.args.get("windows") or ()) - told, time.monotonic() + PATIENCE
+        while True:
+            windows, strays = due(self._ask(), records, datetime.now(UTC))
+            if waited <= set(windows) or self._task.check_mode:
+                return windows, strays
+            if time.monotonic() > end:
+                missing = ", ".join(sorted(waited - set(windows)))
+                raise AnsibleActionFail(
+                    f"La fin de {missing} n'est pas arrivée au serveur de journaux. L'intervention est fermée ; "
+                    "écrire son rapport plus tard avec playbooks/intervention_reports.yml."
+                )
+            time.sleep(1)
 
     def _ask(self, *names: str) -> dict[str, Any]:
         arguments = {"argv": [RECORDS, "windows", *names]}

@@ -14,6 +14,11 @@ options:
   sign_key:
     description: SSH key of the operator; without it the record is to be signed later.
     type: path
+  windows:
+    description: Windows that have just been closed, by id; their last words are waited for.
+    type: list
+    elements: str
+    default: []
   pages:
     description: Directory on the control node for the printable pages; none when absent.
     type: path

@@ -81,9 +81,9 @@ class Accounts:
             self.run("usermod", "--gid", group, name)
         if self.shadow[name][1] not in ("*", "!*"):
             self.run("usermod", "--password", "!*", name)
-        if group != RELAYS and not any(Path(RUN, place, f"{name}.json").exists() for place in ("windows", "open")):
-            if not self.shadow[name][1].startswith("!") or self.shadow[name][7] != "1":
-                self.run("usermod", "--password", "!*", "--expiredate", "1970-01-02", name)
+        waiting = group != RELAYS and not any(Path(RUN, place, f"{name}.json").exists() for place in ("windows", "open"))
+        if waiting and (not self.shadow[name][1].startswith("!") or self.shadow[name][7] != "1"):
+            self.run("usermod", "--password", "!*", "--expiredate", "1970-01-02", name)
 
     def only_groups(self, name: str, wanted: set[str]) -> None:
         present = {entry.gr_name for entry in grp.getgrall() if name in entry.gr_mem}

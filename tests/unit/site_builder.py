@@ -30,6 +30,7 @@ def demo_inventory(target: Path) -> Path:
         text = file.read_text("utf-8")
         text = re.sub(r'"\{\{ lookup\([^"]*/([\w-]+)\.pub\'\) \}\}"', lambda found: public_key(found[1]), text)
         text = re.sub(r'(totp_secret:) "\{\{.*?\}\}"', rf"\1 {TOTP}", text, flags=re.DOTALL)
+        text = text.replace('"{{ site_equipment.sup1.addresses }}"', "[10.90.5.66/32]")
         text = re.sub(r"site_backup_passphrase:.*?\}\}", PASSPHRASE, text, flags=re.DOTALL)
         file.write_text(text.replace("{{ inventory_dir }}/../../.lab", "/srv/control"), "utf-8")
     return target
