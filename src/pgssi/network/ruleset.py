@@ -70,7 +70,7 @@ def _head(host: NetHost) -> Iterator[str]:
     yield "table inet pgssi {"
     yield from (f"    set {name} {{ {kind} }}" for name, kind in matrix)
     for version, _, _ in FAMILIES:
-        yield f"    set windows{version} {{ type {_key(version)}; flags timeout; counter; }}"
+        yield f"    set windows{version} {{ type {_key(version)}; flags interval, timeout; counter; }}"
         yield f"    set loud{version} {{ type ipv{version}_addr; size 8192; flags dynamic, timeout; timeout 1m; }}"
     yield from (f"    counter {name} {{ }}" for name in COUNTERS)
     yield "}"
