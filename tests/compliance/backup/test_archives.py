@@ -130,11 +130,20 @@ def test_failed_run_is_journaled(plan: Plan, host: Host, server: Host, context: 
     name = plan[-1]["component"]
     known = int(server.run(f"cat {_path(context.name)} | wc -l").stdout)
     done = host.run(f"BORG_REMOTE_PATH=refused pgssi-backup run {name}", timeout=120)
-    added = [json.loads(line) for line in server.run(f"tail -n +{known + 1} {_path(context.name)}").stdout.splitlines()]
-    told = [record for record in added if (record["component"], record["status"]) == (name, "failure")]
+    added = server.run(f"tail -n +{known + 1} {_path(context.name)}").stdout.splitlines()
+    told = [record for record in map(_record, added) if (record.get("component"), record.get("status")) == (name, "failure")]
     observe(f"{len(told)} échec au journal du serveur" + (f" : {told[-1]['message'][:80]}" if told else ""))
     assert done.rc != 0, "l'exécution refusée par le serveur s'est dite réussie"
     assert told, "l'échec n'est pas au journal du serveur"
+
+
+def _record(line: str) -> Seen:
+    """Return one record of a journal, an empty one for a line that is none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _path(client: str) -> str:
