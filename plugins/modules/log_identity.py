@@ -17,7 +17,7 @@ description:
   - Used by the action of the same name, which signs on the control node.
 options:
   name: {type: str, description: Name of the host in its certificate; only the action reads it.}
-  authority: {type: str, default: "", description: "Private key on the control node; for the module, the certificate of the authority."}
+  authority: {type: str, default: "", description: Private key on the control node; for the module the authority certificate.}
   certificate: {type: str, default: "", description: Certificate of the host, PEM.}
 author: [The PGSSI toolkit contributors]
 """

@@ -114,6 +114,13 @@ HEARD = {
         "User rm-irm1_jdurand from 203.0.113.9 not allowed because account is locked",
         "Connection closed by invalid user rm-irm1_jdurand 203.0.113.9 port 4000 [preauth]",
     ),
+    "wrong one-time code": (
+        f"Partial publickey for {WHO}: ED25519-CERT SHA256:x",
+        f"Postponed keyboard-interactive for {WHO} [preauth]",
+        "error: PAM: Authentication failure for rm-irm1_jdurand from 203.0.113.9",
+        f"Failed keyboard-interactive/pam for {WHO}",
+        CLOSED,
+    ),
     "expired certificate": ("error: Certificate invalid: expired", f"Failed publickey for {WHO}: ED25519-CERT", CLOSED),
     "certificate of another person or equipment": ("error: Certificate invalid: name is not a listed principal", CLOSED),
     "no valid certificate": (f"Failed publickey for {WHO}: ED25519 SHA256:x", CLOSED),
