@@ -7,7 +7,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 STRONG = re.compile(r"^\$(y|gy|6|2[abxy])\$")
 SHELLS_CLOSED = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
@@ -19,7 +19,10 @@ FORCED = re.compile(r"""^(?:[^"\s]|"(?:[^"\\]|\\.)*")*\bcommand=""", re.IGNORECA
 
 @dataclass
 class User:
-    """One line of passwd with its line of shadow. last, longest, expires: days, None when the field is empty."""
+    """One line of passwd with its line of shadow. last, longest, expires: days, None when the field is empty.
+
+    inline: the password stands in passwd itself, which everybody may read.
+    """
 
     login: str
     uid: int
@@ -28,10 +31,12 @@ class User:
     home: str
     shell: str
     hash: str = "*"
+    inline: bool = False
     last: Optional[int] = None
     longest: Optional[int] = None
     expires: Optional[int] = None
     groups: List[str] = field(default_factory=list)
+    line: str = ""
 
     @property
     def usable(self) -> bool:
@@ -55,31 +60,54 @@ class User:
             if not stat.S_ISREG(os.lstat(path).st_mode):
                 return []
             lines = path.read_text("utf-8", "replace").splitlines()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:  # nothing there, or a home that is no folder
             return []
         return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
+    def key_files(self) -> List[Path]:
+        """Return its key files that hold a key, or that are links, which sshd would follow."""
+        paths = {name: Path(self.home, name) for name in KEY_FILES}
+        return [path for name, path in paths.items() if self.keys(name) or path.is_symlink()]
+
     def open_keys(self) -> List[str]:
-        """Return the keys, of every key file, that are not tied to a forced command."""
-        return [line for name in KEY_FILES for line in self.keys(name) if not FORCED.match(line)]
+        """Return the keys, of every key file, that are not tied to a forced command; a link is as good as one."""
+        lines = [line for name in KEY_FILES for line in self.keys(name) if not FORCED.match(line)]
+        return lines + [str(path) for path in self.key_files() if path.is_symlink()]
 
 
 @dataclass
 class Group:
-    """One line of group; members as listed there (primary members are not)."""
+    """One line of group with its line of gshadow; members as listed in group (primary members are not)."""
 
     name: str
     gid: int
     members: List[str]
+    password: str = "x"
+    administrators: List[str] = field(default_factory=list)
+    hidden: List[str] = field(default_factory=list)
+
+    @property
+    def opened(self) -> bool:
+        """Whether others than its members may enter it: a password, administrators, members of gshadow alone."""
+        return bool(self.password.strip("!*x") or self.administrators or set(self.hidden) - set(self.members))
 
 
 @dataclass
 class Host:
-    """Every account and group of the host's own files, in file order."""
+    """Every account and group of the host's own files, in file order.
+
+    twins: accounts that share the number of another; surplus: lines of passwd that repeat a login or have no number.
+    """
 
     users: Dict[str, User]
     groups: Dict[str, Group]
     twins: List[User]
+    surplus: List[str] = field(default_factory=list)
+
+    def same_number(self, groups: Iterable[str]) -> Set[str]:
+        """Return these groups and those that are the same under another name."""
+        numbers = {self.groups[name].gid for name in groups if name in self.groups}
+        return set(groups) | {group.name for group in self.groups.values() if group.gid in numbers}
 
     def members(self, group: str) -> List[str]:
         """Return the supplementary members of a group, none when it does not exist."""
@@ -91,33 +119,80 @@ def _number(text: str) -> Optional[int]:
 
 
 def _lines(path: str) -> List[List[str]]:
-    return [line.split(":") for line in Path(path).read_text("utf-8", "replace").splitlines() if line.count(":") > 2]
+    try:
+        text = Path(path).read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    return [line.split(":") for line in text.splitlines() if line.count(":") > 2]
+
+
+def _own_home(user: User) -> bool:
+    """Return whether the home folder of a line is really that account's."""
+    try:
+        return os.stat(user.home).st_uid == user.uid and Path(user.home).name == user.login
+    except OSError:
+        return False
+
+
+def _users() -> Tuple[Dict[str, User], List[User], List[str]]:
+    by_login: Dict[str, List[User]] = {}
+    surplus: List[str] = []
+    for line in _lines("/etc/passwd"):
+        uid, gid = (_number(line[2]), _number(line[3])) if len(line) > 6 else (None, None)
+        if line[0][:1] in ("+", "-"):
+            continue
+        if uid is None or gid is None:
+            surplus.append(":".join(line))
+            continue
+        inline = line[1] != "x"
+        user = User(line[0], uid, gid, line[4], line[5], line[6], line[1] if inline else "*", inline)
+        user.line = ":".join(line)
+        by_login.setdefault(user.login, []).append(user)
+    users: Dict[str, User] = {}
+    for login, same in by_login.items():
+        # The first line counts; a line put before it to give another number is not what the account is.
+        kept = next((user for user in same if _own_home(user) and (user.uid or login == "root")), same[0])
+        users[login] = kept
+        surplus += [user.line for user in same if user is not kept]
+    by_number: Dict[int, List[User]] = {}
+    for user in users.values():
+        by_number.setdefault(user.uid, []).append(user)
+    twins: List[User] = []
+    for number, same in by_number.items():
+        owner = users.get("root") if number == 0 else next(filter(_own_home, same), same[0])
+        twins += [user for user in same if user is not owner]
+    return users, twins, surplus
+
+
+def _groups() -> Dict[str, Group]:
+    groups: Dict[str, Group] = {}
+    for line in _lines("/etc/group"):
+        number = _number(line[2])
+        if number is not None:
+            members = [member for member in line[3].split(",") if member]
+            groups.setdefault(line[0], Group(line[0], number, members, line[1]))
+    for line in _lines("/etc/gshadow"):
+        if line[0] in groups:
+            group = groups[line[0]]
+            group.password = line[1] if group.password in ("x", "") else group.password
+            group.administrators, group.hidden = ([name for name in part.split(",") if name] for part in line[2:4])
+    return groups
 
 
 def read() -> Host:
     """Return the accounts and groups of this host. Raises OSError when a file cannot be read."""
-    users: Dict[str, User] = {}
-    twins: List[User] = []
-    seen = {0}  # root's, even when another line comes first
-    for login, _, uid, gid, gecos, home, shell in (line[:7] for line in _lines("/etc/passwd")):
-        user = User(login, int(uid), int(gid), gecos, home, shell)
-        if user.uid in seen and user.login != "root":
-            twins.append(user)
-        seen.add(user.uid)
-        users.setdefault(login, user)
+    users, twins, surplus = _users()
     for line in _lines("/etc/shadow"):
-        if line[0] in users:
+        if line[0] in users and len(line) > 7:
             user = users[line[0]]
-            user.hash, user.last = line[1], _number(line[2])
-            user.longest, user.expires = _number(line[4]), _number(line[7])
-    groups: Dict[str, Group] = {}
-    for name, _, gid, members in (line[:4] for line in _lines("/etc/group")):
-        groups[name] = Group(name, int(gid), [member for member in members.split(",") if member])
+            user.hash = user.hash if user.inline else line[1]
+            user.last, user.longest, user.expires = _number(line[2]), _number(line[4]), _number(line[7])
+    groups = _groups()
     for group in groups.values():
         for member in group.members:
             if member in users:
                 users[member].groups.append(group.name)
-    return Host(users, groups, twins)
+    return Host(users, groups, twins, surplus)
 
 
 def crontab(user: User) -> Optional[Path]:

@@ -7,14 +7,12 @@ Nothing is ever deleted: files that must stop acting are moved to ``/var/lib/pgs
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Set
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.pgssi.toolkit.plugins.module_utils import accounts_files as files
 from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_host import (
-    KEY_FILES,
     SHELLS_CLOSED,
     STRONG,
     Host,
@@ -24,61 +22,23 @@ from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_host import
     has_session,
     lingers,
 )
+from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_rights import Rights
+from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_steps import (
+    EPOCH,
+    SUDOERS,
+    Refused,
+    Step,
+)
 
-ISSUE = "/usr/local/sbin/pgssi-initial-password"
 SEALED = Path("/var/lib/pgssi/sealed")
 INITIAL = Path("/var/lib/pgssi/accounts")
 USED = Path("/var/lib/pgssi/break-glass-used")
-BREAK_GLASS = "pgssi-break-glass"
-SUDOERS = "pgssi-sudo"
-SUPPLIERS = "pgssi-suppliers"  # primary group of the accounts that the remote_maintenance role keeps on a bastion
-EPOCH = date(1970, 1, 1)
 
 
-class Refused(Exception):
-    """A declared state that would take the operator's access away; the text names the remedy."""
-
-
-@dataclass
-class Step:
-    """One change. text: what the operator reads; run: called with the armed Guard; paths: what it alters."""
-
-    text: str
-    run: Callable[[Any], object]
-    paths: List[str] = field(default_factory=list)
-
-
-@dataclass
-class Plan:
+class Plan(Rights):
     """The steps from the host as it is to the host as declared, in the order in which they are safe."""
 
-    host: Host
-    accounts: Mapping[str, Mapping[str, Any]]
-    rules: Set[str]
-    options: Mapping[str, Any]
-    connected: str
-    steps: List[Step] = field(default_factory=list)
-    today: int = field(default_factory=lambda: (date.today() - EPOCH).days)
-    _locked: Set[str] = field(default_factory=set)
-    _issued: Set[str] = field(default_factory=set)
-
-    def command(self, text: str, *argv: str) -> None:
-        """Add a command."""
-        self.steps.append(Step(text, lambda guard: guard.run(list(argv))))
-
-    def aside(self, text: str, *paths: Path) -> None:
-        """Add the move of files that must stop acting."""
-        if paths:
-            self.steps.append(Step(text, lambda _: files.set_aside(paths), [str(path) for path in paths]))
-
     # ---- passwords -------------------------------------------------------------------------------------
-
-    def issue(self, login: str, why: str, keep: bool = False) -> None:
-        """Give a random password, sealed for its recipients; the holder must change it unless ``keep``."""
-        if login in self._issued:
-            return
-        self._issued.add(login)
-        self.command(f"{login}: new sealed password ({why})", ISSUE, *(["--keep"] if keep else []), login)
 
     def disable_password(self, user: User, why: str) -> None:
         """Make a password unusable."""
@@ -99,7 +59,7 @@ class Plan:
         self._locked.add(user.login)
         if not user.expired(self.today):
             self.command(f"{user.login}: account expired ({why})", "usermod", "--expiredate", "1970-01-02", user.login)
-        self.aside(f"{user.login}: keys set aside ({why})", *self._key_files(user))
+        self.aside(f"{user.login}: keys set aside ({why})", *user.key_files())
         table = crontab(user)
         self.aside(f"{user.login}: cron and at jobs set aside ({why})", *([table] if table else []), *at_jobs(user))
         if user.uid == 0 or user in self.host.twins:
@@ -109,14 +69,35 @@ class Plan:
         if has_session(user):
             self.command(f"{user.login}: sessions closed ({why})", "loginctl", "terminate-user", user.login)
 
-    @staticmethod
-    def _key_files(user: User) -> List[Path]:
-        return [Path(user.home, name) for name in KEY_FILES if user.keys(name)]
+    def into_shadow(self) -> None:
+        """password-files-private, password-not-empty, password-hash-strong: passwords stand in shadow, not in passwd."""
+        inline = [user for user in self.host.users.values() if user.inline]
+        if inline and not self.rules.isdisjoint(("password-files-private", "password-not-empty", "password-hash-strong")):
+            self.command(f"passwords moved to shadow: {', '.join(user.login for user in inline)}", "pwconv")
+            for user in inline:  # pwconv takes them for changed today
+                self.command(f"{user.login}: date of its password kept", "chage", "--lastday", str(user.last or 0), user.login)
+
+    def renew_root(self) -> None:
+        """root-password-renewed: a random sealed one every quarter; no expiry, which would stop the jobs of root."""
+        root = self.host.users["root"]
+        if not {"root-password-renewed", "password-initial-change"} <= self.rules or not root.usable:
+            return
+        if root.last is None or not 0 <= self.today - root.last <= self.options["max_days"]:
+            if self.connected == "root":
+                raise Refused(
+                    "root: its password is to be renewed, and Ansible connects as root. Use the site_automation account."
+                )
+            self.issue("root", "older than a quarter", keep=True)
+        if root.longest is not None and 0 <= root.longest < 9999:
+            self.command("root: password without end, for cron", "chage", "--maxdays", "-1", "root")
 
     # ---- who -------------------------------------------------------------------------------------------
 
     def unique_numbers(self) -> None:
         """accounts-unique-uid: an account that shares its number gets one of its own, and is locked."""
+        if "accounts-unique-uid" in self.rules and self.host.surplus:
+            surplus, names = self.host.surplus, ", ".join(line.partition(":")[0] for line in self.host.surplus)
+            self.steps.append(Step(f"lines of passwd set aside: {names}", lambda guard: files.drop_lines(guard, surplus)))
         if "accounts-unique-uid" not in self.rules or not self.host.twins:
             return
         taken = {user.uid for user in self.host.users.values()}
@@ -167,6 +148,8 @@ class Plan:
             self.command(f"{user.login}: name {account['name']}", "usermod", "--comment", account["name"], user.login)
         if user.shell in SHELLS_CLOSED:
             self.command(f"{user.login}: login shell", "usermod", "--shell", "/bin/bash", user.login)
+        if not Path(user.home).is_dir():
+            self.steps.append(Step(f"{user.login}: home folder made", lambda _: files.make_home(user), [user.home]))
         if user.expired(self.today) and not account["last_day"]:
             self.command(f"{user.login}: no longer expired", "usermod", "--expiredate", "", user.login)
 
@@ -196,6 +179,9 @@ class Plan:
         longest = self.options["max_days"]
         if user.longest is None or not 0 < user.longest <= longest:
             self._age(user.login)
+        dated = user.last is not None and 0 <= user.last <= self.today
+        if "password-renewal" in self.rules and not dated and user.login not in self._issued:
+            self.command(f"{user.login}: password of unknown age to be changed", "chage", "--lastday", "0", user.login)
 
     def _age(self, login: str) -> None:
         if "password-renewal" in self.rules:
@@ -219,10 +205,14 @@ class Plan:
                     self.lock(user, "undeclared")
                 elif user.person and user.gecos.split(",")[0] in holders and "accounts-two-per-person" in self.rules:
                     self.lock(user, "one account too many")
-                if user.login in self.options["generic_names"] and "accounts-generic-locked" in self.rules:
+                plain = user.login.lower().rstrip("0123456789")
+                if plain in self.options["generic_names"] and "accounts-generic-locked" in self.rules:
                     self.lock(user, "generic name")
             elif account["state"] == "locked" and account["kind"] != "service" and ("accounts-leavers-refused" in self.rules):
                 self.lock(user, "no function here")
+        if "accounts-undeclared-locked" in self.rules:
+            foreign = [path for path in files.user_records() if path.name.partition(".")[0] not in self.accounts]
+            self.aside(f"user records set aside: {', '.join(path.name for path in foreign)}", *foreign)
 
     def others(self) -> None:
         """Service accounts, root, empty and weak passwords, hashes in common."""
@@ -252,6 +242,8 @@ class Plan:
             if self.connected == "root":
                 raise Refused("root: its password stays while Ansible connects as root. Use the site_automation account.")
             self.disable_password(root, "root password")
+        else:
+            self.renew_root()
 
     def _separate(self, user: User) -> None:
         account = self.accounts.get(user.login, {})
@@ -266,8 +258,8 @@ class Plan:
         if "accounts-service-no-login" not in self.rules or user.uid == 0:
             return
         self.disable_password(user, "service account")
-        if user.shell not in SHELLS_CLOSED and user.open_keys():
-            self.aside(f"{user.login}: keys set aside (service account)", *self._key_files(user))
+        if user.open_keys():
+            self.aside(f"{user.login}: keys set aside (service account)", *user.key_files())
 
     def break_glass(self) -> None:
         """break-glass-sealed, break-glass-use-detected: exists, sealed, renewed after each use."""
@@ -281,6 +273,8 @@ class Plan:
                 self.command(f"{login}: break-glass account created", *argv, "Compte de secours", login)
             elif user.expires is not None:
                 self.command(f"{login}: never expires", "usermod", "--expiredate", "", login)
+            if user is not None and user.shell in SHELLS_CLOSED:
+                self.command(f"{login}: login shell", "usermod", "--shell", "/bin/bash", login)
             used = USED.exists() and envelope.exists() and USED.stat().st_mtime >= envelope.stat().st_mtime
             if user is None or not user.usable or not envelope.exists():
                 self.issue(login, "sealed account", keep=True)
@@ -293,85 +287,7 @@ class Plan:
             if user is not None and not self.still_initial(user) and login not in self._issued:
                 self.issue(login, "changed outside the envelope", keep=True)
             if user is not None:
-                self.aside(f"{login}: keys set aside (console only)", *self._key_files(user))
-
-    # ---- rights ----------------------------------------------------------------------------------------
-
-    def wanted_groups(self, account: Mapping[str, Any]) -> Set[str]:
-        """Return the supplementary groups of one declared account, ours included."""
-        groups = set(account["groups"])
-        if "sudo-group-only" in self.rules and account["sudo"]:
-            groups.add(SUDOERS)
-        if account["kind"] == "break_glass":
-            groups.add(BREAK_GLASS)
-        return groups
-
-    def make_groups(self) -> None:
-        """Create the groups that the declared accounts of this host need."""
-        active = [account for account in self.accounts.values() if account["state"] == "active"]
-        wanted = set().union(*(self.wanted_groups(account) for account in active)) if active else set()
-        if "break-glass-sealed" not in self.rules:
-            wanted.discard(BREAK_GLASS)
-        if not self.rules.isdisjoint(("accounts-declared-present", "rights-groups-exact", "sudo-group-only")):
-            for group in sorted(wanted - set(self.host.groups)):
-                system = ["--system"] if group in (SUDOERS, BREAK_GLASS) else []
-                self.command(f"group {group} created", "groupadd", *system, group)
-
-    def exact_groups(self) -> None:
-        """rights-groups-exact, accounts-roles-separated, rights-root-groups-empty, sudo-group-only."""
-        managed = {*self.options["groups"], SUDOERS, BREAK_GLASS}
-        by_number = {group.gid: group.name for group in self.host.groups.values()}
-        for user in self.host.users.values():
-            account = self.accounts.get(user.login)
-            if account and account["kind"] == "break_glass" and "break-glass-sealed" not in self.rules:
-                continue
-            ours = account is not None and account["state"] == "active"
-            wanted = self.wanted_groups(account) if ours else set()
-            have, extra = set(user.groups), set()
-            if "rights-groups-exact" in self.rules:
-                extra = have - wanted if ours else have & managed
-                if not ours and by_number.get(user.gid) == SUPPLIERS:
-                    extra.discard(SUDOERS)
-            elif "accounts-roles-separated" in self.rules and ours:
-                extra = have & managed - wanted
-            if "rights-root-groups-empty" in self.rules:
-                forbidden = set(self.options["root_groups"]) - wanted
-                extra |= have & forbidden
-                primary = by_number.get(user.gid)
-                if user.person and primary in forbidden:
-                    text = f"{user.login}: primary group nogroup instead of {primary}"
-                    other = {user.login: self.host.groups["nogroup"].gid}
-                    self.steps.append(Step(text, lambda guard, other=other: files.renumber(guard, other, field=3)))
-            for group in sorted(extra):
-                self.command(f"{user.login}: out of group {group}", "gpasswd", "--delete", user.login, group)
-            missing = wanted - have if "rights-groups-exact" in self.rules else (wanted - have) & {SUDOERS}
-            if missing:
-                names = ",".join(sorted(missing))
-                self.command(f"{user.login}: into {names}", "usermod", "--append", "--groups", names, user.login)
-
-    def exact_keys(self) -> None:
-        """rights-keys-exact: the key file of each declared account says what the matrix says; root has none."""
-        if "rights-keys-exact" not in self.rules:
-            return
-        for login, account in self.accounts.items():
-            user = self.host.users.get(login)
-            if user is None or account["state"] != "active" or account["kind"] == "break_glass":
-                continue
-            wanted = list(account["keys"])
-            if sorted(user.keys()) != sorted(wanted):
-                if login == self.connected and not wanted:
-                    raise Refused(f"{login}: site_automation declares no key, and Ansible is connected with it.")
-                self.steps.append(
-                    Step(
-                        f"{login}: {len(wanted)} key(s) instead of {len(user.keys())}",
-                        lambda _, login=login, home=user.home, keys=wanted: files.write_keys(login, home, keys),
-                        [str(Path(user.home, KEY_FILES[0]))],
-                    )
-                )
-            if user.keys(KEY_FILES[1]):
-                self.aside(f"{login}: second key file set aside", Path(user.home, KEY_FILES[1]))
-        if self.connected != "root":
-            self.aside("root: keys set aside", *self._key_files(self.host.users["root"]))
+                self.aside(f"{login}: keys set aside (console only)", *user.key_files())
 
 
 def compute(
@@ -382,7 +298,15 @@ def compute(
     if connected not in accounts and connected != "root":
         raise Refused(f"{connected}: Ansible is connected with it and nobody declares it. Declare it in site_automation.")
     plan = Plan(host, accounts, set(rules), {**options, "groups": declared["groups"]}, connected)
-    for part in (plan.unique_numbers, plan.make_groups, plan.people, plan.break_glass, plan.exact_groups, plan.exact_keys):
+    for part in (
+        plan.into_shadow,
+        plan.unique_numbers,
+        plan.make_groups,
+        plan.people,
+        plan.break_glass,
+        plan.exact_groups,
+        plan.exact_keys,
+    ):
         part()
     plan.strangers()
     plan.others()

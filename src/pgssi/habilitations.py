@@ -23,7 +23,7 @@ Kind = Literal["business", "technical", "automation", "service", "break_glass"]
 State = Literal["active", "locked"]
 Reason = Literal["", "left", "not_started", "no_profile", "replacement_ended", "replacement_not_started", "service"]
 FILE = "group_vars/all/people.yml"
-# Groups that the access_rights role keeps on the hosts for itself (plugins/module_utils/accounts_plan.py).
+# Groups that the access_rights role keeps on the hosts for itself (plugins/module_utils/accounts_steps.py).
 SUDO_GROUP, BREAK_GLASS_GROUP = "pgssi-sudo", "pgssi-break-glass"
 
 

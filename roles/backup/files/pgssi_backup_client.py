@@ -55,8 +55,14 @@ def read_dump(source, environment):
     The dump passes through: neither memory nor disk holds it. A header says nothing of what follows it.
     """
     with subprocess.Popen(source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as giver:
-        done = subprocess.run(["/usr/bin/pg_restore", "--verbose", "--file=/dev/null"], stdin=giver.stdout, capture_output=True,
-                              text=True, errors="replace", env=os.environ | {"LC_ALL": "C.UTF-8"})
+        done = subprocess.run(
+            ["/usr/bin/pg_restore", "--verbose", "--file=/dev/null"],
+            stdin=giver.stdout,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+        )
         giver.stdout.close()
         giver.communicate()
     if done.returncode or giver.returncode:
@@ -119,8 +125,12 @@ def linked(components, names, together):
     """Return these components, together with all those that depends_on ties to them, each after those that it depends on."""
     wanted = set(names)
     while together:
-        more = {other for name, one in components.items() for other in one["depends_on"]
-                if other in components and (name in wanted) != (other in wanted)}
+        more = {
+            other
+            for name, one in components.items()
+            for other in one["depends_on"]
+            if other in components and (name in wanted) != (other in wanted)
+        }
         more |= {name for name, one in components.items() if not wanted.isdisjoint(one["depends_on"])}
         if more <= wanted:
             break

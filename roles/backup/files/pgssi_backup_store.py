@@ -224,8 +224,11 @@ def evaluate(store, client, components, now=None, watched=None, append_only=True
         "now": _iso(now),
         "repository": str(repository),
         "missing": bool(expected) and not (repository / "config").exists(),
-        "others": {path.parent.name: encryption(path.parent) for path in sorted((folder / "borg").glob("*/config"))
-                   if path.parent.name != "main"},
+        "others": {
+            path.parent.name: encryption(path.parent)
+            for path in sorted((folder / "borg").glob("*/config"))
+            if path.parent.name != "main"
+        },
         "encryption": encryption(repository),
         "transaction": current,
         "verified_transaction": verified,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -21,11 +22,18 @@ from pgssi.remote.model import account_name, relay_name
 
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 RELAY = '/usr/local/lib/pgssi/remote-relay ""'
+CLOSED_SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false", "/bin/sync", "/usr/bin/sync")
 CLASSES = ("ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghjkmnpqrstuvwxyz", "23456789", "!#%+-:=?@_")
 KEYS = """getent passwd | while IFS=: read -r login _ uid _ _ home shell; do
 for f in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
-[ -f "$f" ] && sed -n "/^[[:space:]]*[^#[:space:]]/s|^|$login\\t|p" "$f"
+[ -f "$f" ] && grep -a '^[[:space:]]*[^#[:space:]]' "$f" | while IFS= read -r line; do printf '%s\\t%s\\n' "$login" "$line"; done
 done; done; true"""
+# What starts programs under a login without anybody logging in: its crontab, its at jobs, its lingering services.
+JOBS = """cd /var/spool/cron/crontabs 2>/dev/null && for f in *; do [ ! -f "$f" ] || printf '%s\\tcrontab\\n' "$f"; done
+cd /var/lib/systemd/linger 2>/dev/null && for f in *; do [ ! -f "$f" ] || printf '%s\\tservices permanents\\n' "$f"; done
+[ ! -d /var/spool/cron/atjobs ] || find /var/spool/cron/atjobs -type f ! -name '.*' -printf '%u\\tat\\n'; true"""
+# cvtsudoers prints these tags without the braces that make them JSON.
+BARE_TAG = re.compile(r'^(\s*)("(?:runcwd|runchroot|role|type|apparmor_profile|privs|limitprivs)": "[^"]*")(,?)$', re.MULTILINE)
 
 
 def _draw(length: int = 16, without: int | None = None) -> str:
@@ -43,24 +51,44 @@ def _draw(length: int = 16, without: int | None = None) -> str:
 
 @dataclass
 class People:
-    """The accounts of the host as they are: fields of passwd and shadow, groups, key lines."""
+    """The accounts of the host as they are: fields of passwd and shadow, groups, key lines, jobs."""
 
     passwd: Mapping[str, list[str]]
     shadow: Mapping[str, list[str]]
     groups: Mapping[str, list[str]]
     keys: Mapping[str, list[str]]
-    crontabs: set[str] = field(default_factory=set)
+    jobs: Mapping[str, list[str]]
+    today: int = field(default_factory=lambda: (date.today() - date(1970, 1, 1)).days)
 
     def uid(self, login: str) -> int:
-        return int(self.passwd[login][2])
+        return number(self.passwd[login][2], -1)
+
+    def hash(self, login: str) -> str:
+        """Return the field that opens the account: that of passwd when it does not send to shadow."""
+        own = self.passwd[login][1] if login in self.passwd else "x"
+        return own if own != "x" else self.shadow.get(login, ["", "*"])[1]
+
+    def day(self, login: str, place: int) -> int | None:
+        """Return a number of the shadow line (2 last change, 4 longest, 6 grace, 7 expiry), None when there is none."""
+        fields = self.shadow.get(login, [])
+        return number(fields[place], None) if len(fields) > place else None
 
     def usable(self, login: str) -> bool:
         """Whether a password (or none at all) opens the account."""
-        return not self.shadow.get(login, ["", "*"])[1].startswith(("!", "*"))
+        return not self.hash(login).startswith(("!", "*"))
 
     def expired(self, login: str) -> bool:
-        value = self.shadow.get(login, [""] * 8)[7]
-        return value != "" and int(value) <= (date.today() - date(1970, 1, 1)).days
+        """Whether the account itself has expired, or its password for longer than its days of grace."""
+        end, last, longest, grace = (self.day(login, place) for place in (7, 2, 4, 6))
+        if end is not None and 0 <= end <= self.today:
+            return True
+        if None in (last, longest, grace) or min(longest, grace) < 0 or last <= 0:
+            return False
+        return last + longest + grace < self.today
+
+    def closed_shell(self, login: str) -> bool:
+        """Whether the shell of the account opens nothing."""
+        return self.passwd[login][6] in CLOSED_SHELLS
 
     def ways_in(self, login: str) -> list[str]:
         """Return what would still let somebody act under this login."""
@@ -68,16 +96,31 @@ class People:
             ("mot de passe utilisable", self.usable(login)),
             ("compte non expiré", not self.expired(login)),
             ("clés SSH", bool(self.keys.get(login))),
-            ("crontab", login in self.crontabs),
         ]
-        return [name for name, present in ways if present]
+        return [name for name, present in ways if present] + self.jobs.get(login, [])
 
     def opens(self, login: str) -> bool:
         """Whether the account can authenticate at all."""
         return not self.expired(login) and (self.usable(login) or bool(self.keys.get(login)))
 
     def member_of(self, login: str) -> set[str]:
-        return {name for name, fields in self.groups.items() if login in fields[3].split(",")}
+        """Return the supplementary groups of a login; two names of one number are the same group."""
+        numbers = {fields[2] for fields in self.groups.values() if login in fields[3].split(",")}
+        return {name for name, fields in self.groups.items() if fields[2] in numbers}
+
+
+def number(text: str, default: Any) -> Any:
+    """Read a number of passwd or shadow; a field that holds none is as good as empty."""
+    return int(text) if re.fullmatch(r"\s*[+-]?[0-9]+\s*", text) else default
+
+
+def grouped(text: str) -> dict[str, list[str]]:
+    """Gather lines of ``login<TAB>something`` by login."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        login, _, what = line.partition("\t")
+        found.setdefault(login, []).append(what.strip())
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -89,16 +132,13 @@ def draw() -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def people(facts: Any) -> People:
     """Every account of the host."""
-    keys: dict[str, list[str]] = {}
-    for line in facts("access-keys", KEYS).splitlines():
-        login, _, key = line.partition("\t")
-        keys.setdefault(login, []).append(key.strip())
+    passwd = [fields for fields in facts.getent("passwd") if len(fields) > 6]
     return People(
-        {fields[0]: fields for fields in facts.getent("passwd")},
-        facts.shadow(),
-        {fields[0]: fields for fields in facts.getent("group")},
-        keys,
-        set(facts("access-crontabs", "ls /var/spool/cron/crontabs 2>/dev/null; true").split()),
+        {fields[0]: fields for fields in reversed(passwd)},  # of two lines of one login, the first counts
+        {login: fields for login, fields in facts.shadow().items() if len(fields) > 7},
+        {fields[0]: fields for fields in facts.getent("group") if len(fields) > 3},
+        grouped(facts("access-keys", KEYS)),
+        grouped(facts("access-jobs", JOBS)),
     )
 
 
@@ -110,10 +150,20 @@ def matrix(site: Any, context: HostContext) -> Mapping[str, Account]:
 
 @pytest.fixture(scope="session")
 def sudo_policy(facts: Any) -> Mapping[str, Any]:
-    """The whole sudo policy as sudo's own parser reads it, includes and aliases resolved."""
-    result = facts.result("access-sudoers", "cvtsudoers -e -f json /etc/sudoers")
-    assert result.rc == 0, f"sudo ne sait pas lire sa politique : {result.stderr[-200:]}"
-    return dict(json.loads(result.stdout))
+    """The whole sudo policy as sudo's own parser reads it, from where sudo says that it is; aliases resolved."""
+    shown = facts("access-sudo-version", "sudo -V")
+    path = re.search(r"^Sudoers path: (.+)$", shown, re.MULTILINE)
+    if not path:
+        return {"Unknown": "sudo n'applique pas de fichier de règles : un autre greffon décide"}
+    result = facts.result("access-sudoers", f"cvtsudoers -e -f json {shlex.quote(path[1])}")
+    if result.rc != 0:
+        return {"Unknown": f"sudo ne sait pas lire sa politique : {result.stderr[-200:]}"}
+    policy = dict(json.loads(BARE_TAG.sub(r"\1{\2}\3", result.stdout)))
+    # In JSON an option for what runs as root (Defaults>root) looks like one for root's own use of sudo.
+    targets = f"cvtsudoers -e -f sudoers {shlex.quote(path[1])} | sed -n 's/^Defaults>[^ ]* */Defaults /p' | cvtsudoers -f json"
+    for entry in json.loads(facts("access-sudoers-targets", targets).strip() or "{}").get("Defaults", ()):
+        policy["Defaults"].append({**entry, "Binding": [{"command": "toute cible"}]})
+    return policy
 
 
 @dataclass
@@ -127,13 +177,34 @@ class Grant:
     options: Mapping[str, Any]
 
 
+@dataclass
+class Default:
+    """One sudo option. bound: whom or what it is for, empty for everything."""
+
+    bound: tuple[str, ...]
+    option: str
+    value: Any
+
+    def of_people(self, exempt: set[str]) -> bool:
+        """Whether it touches anybody but root and automation."""
+        return not self.bound or not set(self.bound) <= exempt
+
+
+def _named(who: Mapping[str, Any]) -> str:
+    """Return a member of a sudo list as sudoers writes it."""
+    marks = {"username": "", "usergroup": "%", "userid": "#", "usergid": "%#", "netgroup": "+", "nonunixgroup": "%:"}
+    return next((f"{mark}{who[kind]}" for kind, mark in marks.items() if kind in who), str(next(iter(who.values()), "?")))
+
+
 @pytest.fixture(scope="session")
 def sudo_grants(sudo_policy: Mapping[str, Any], supplier_grants: set[Any]) -> list[Grant]:
     """Every right of the sudo policy but those of declared suppliers; a group stands as ``%group``."""
+    if "Unknown" in sudo_policy:
+        return [Grant("?", (), (sudo_policy["Unknown"],), True, {"authenticate": False, "noexec": False})]
     grants = []
     for spec in sudo_policy.get("User_Specs", ()):
         for user in spec["User_List"]:
-            who = user.get("username") or f"%{user.get('usergroup') or user.get('nonunixgroup') or user}"
+            who = _named(user)
             for command in spec["Cmnd_Specs"]:
                 run_as = tuple(next(iter(u.values())) for u in command.get("runasusers", ()))
                 options: dict[str, Any] = {}
@@ -164,19 +235,24 @@ def supplier_grants(site: Any, context: HostContext) -> set[tuple[str, tuple[str
 
 
 @pytest.fixture(scope="session")
-def sudo_defaults(sudo_policy: Mapping[str, Any]) -> Callable[[str], dict[str, Any]]:
-    """``sudo_defaults("login")``: the Defaults that apply to a user, in order, last one wins."""
+def sudo_defaults(sudo_policy: Mapping[str, Any], matrix: Mapping[str, Account]) -> Callable[..., list[Any]]:
+    """``sudo_defaults("noexec")``: every value that some person may meet, the one for everybody first (None: unset).
 
-    def effective(login: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for entry in sudo_policy.get("Defaults", ()):
-            bound = [who.get("username") for who in entry.get("Binding", ())]
-            if not bound or login in bound:
-                for option in entry["Options"]:
-                    found.update(option)
-        return found
+    Values bound to a user, a group, a command or a target count as much as the general one; those of root and of
+    automation alone do not.
+    """
+    exempt = {a.login for a in matrix.values() if a.kind == "automation"} | {"root"}
+    found = [
+        Default(tuple(_named(who) for who in entry.get("Binding", ())), option, value)
+        for entry in sudo_policy.get("Defaults", ()) for options in entry["Options"] for option, value in options.items()
+    ]  # fmt: skip
 
-    return effective
+    def values(option: str) -> list[Any]:
+        mine = [default for default in found if default.option == option and default.of_people(exempt)]
+        general = [default.value for default in mine if not default.bound]
+        return [general[-1] if general else None, *(default.value for default in mine if default.bound)]
+
+    return values
 
 
 @pytest.fixture(scope="session")

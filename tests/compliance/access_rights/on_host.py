@@ -12,6 +12,7 @@ import pwd
 import re
 import select
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -63,8 +64,25 @@ def talk(login, argv, answers, seconds=20):
 
 def shadow(login):
     """Return the hash of the login."""
-    lines = Path("/etc/shadow").read_text("utf-8").splitlines()
+    lines = Path("/etc/shadow").read_text("utf-8", "replace").splitlines()
     return next(line.split(":")[1] for line in lines if line.startswith(login + ":"))
+
+
+def as_setuid(login, task):
+    """Run task() in a process that a user's setuid program is: effective root, real user the login; return its JSON."""
+    entry = pwd.getpwnam(login)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setresgid(entry.pw_gid, 0, 0)
+        os.setresuid(entry.pw_uid, 0, 0)
+        os.write(writer, json.dumps(task()).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        answer = stream.read()
+    os.waitpid(child, 0)
+    return json.loads(answer or "null")
 
 
 def change(login, current, new):
@@ -92,36 +110,84 @@ class Conversation(ctypes.Structure):
     _fields_ = [("function", CONVERSATION), ("data", ctypes.c_void_p)]
 
 
-def authenticate(service, login, passwords):
-    """Try passwords one after the other at a PAM service, without its delay after a failure; return the codes."""
-    pam = ctypes.CDLL(ctypes.util.find_library("pam") or "libpam.so.0")
+def pam(service, login, steps, reply):
+    """Take steps of PAM (``pam_authenticate``…) at a service, without its delay after a failure; return the last code.
+
+    reply: called with each prompt, gives the answer. Stops at the first step that is refused.
+    """
+    library = ctypes.CDLL(ctypes.util.find_library("pam") or "libpam.so.0")
     libc = ctypes.CDLL(None)
     libc.calloc.restype, libc.calloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t, ctypes.c_size_t]
     libc.strdup.restype, libc.strdup.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
-    codes = []
-    for password in passwords:
 
-        def answer(count, _messages, responses, _data, password=password):
-            block = libc.calloc(count, ctypes.sizeof(Response))
-            responses[0] = ctypes.cast(block, ctypes.POINTER(Response))
-            for index in range(count):
-                responses[0][index].text = libc.strdup(password.encode())
-            return 0
+    def answer(count, messages, responses, _data):
+        block = libc.calloc(count, ctypes.sizeof(Response))
+        responses[0] = ctypes.cast(block, ctypes.POINTER(Response))
+        for index in range(count):
+            prompt = messages[index].contents.text or b""
+            responses[0][index].text = libc.strdup(reply(prompt.decode("utf-8", "replace")).encode())
+        return 0
 
-        talker, hush = CONVERSATION(answer), DELAY(lambda *_: None)
-        handle = ctypes.c_void_p()
-        conversation = Conversation(talker, None)
-        pam.pam_start(service.encode(), login.encode(), ctypes.byref(conversation), ctypes.byref(handle))
-        pam.pam_set_item(handle, 10, ctypes.cast(hush, ctypes.c_void_p))  # PAM_FAIL_DELAY
-        code = pam.pam_authenticate(handle, 0)
-        codes.append(code or pam.pam_acct_mgmt(handle, 0))
-        pam.pam_end(handle, code)
-    return codes
+    talker, hush = CONVERSATION(answer), DELAY(lambda *_: None)
+    handle, code = ctypes.c_void_p(), 0
+    conversation = Conversation(talker, None)
+    library.pam_start(service.encode(), login.encode(), ctypes.byref(conversation), ctypes.byref(handle))
+    library.pam_set_item(handle, 10, ctypes.cast(hush, ctypes.c_void_p))  # PAM_FAIL_DELAY
+    library.pam_set_item(handle, 3, ctypes.c_char_p(b"tty"))  # PAM_TTY
+    for step in steps:
+        code = getattr(library, step)(handle, 0)
+        if code:
+            break
+    library.pam_end(handle, code)
+    return code
+
+
+def authenticate(service, login, passwords):
+    """Try passwords one after the other at a PAM service; return the codes."""
+    steps = ("pam_authenticate", "pam_acct_mgmt")
+    return [pam(service, login, steps, lambda _, password=password: password) for password in passwords]
+
+
+def session(service, login):
+    """Open and close a session, as the service does after the login; return the code."""
+    return pam(service, login, ("pam_open_session", "pam_close_session"), lambda _: "")
+
+
+def services(login, password, wrong, weak, names):
+    """Try a throw-away account at each PAM service as its holder could; return what each lets through.
+
+    right, wrong: the code of the password and of another one; locked: of the right one after three wrong ones;
+    expired: once the account has expired; weak: whether a change to a weak password was taken.
+    """
+    found = {}
+    kept = shadow(login)
+    for name in names:
+
+        def code(given, name=name):
+            return as_setuid(login, lambda: authenticate(name, login, [given])[0])
+
+        def change_to_weak(name=name):
+            return pam(name, login, ("pam_chauthtok",), lambda prompt: password if "urrent" in prompt else weak)
+
+        subprocess.run(["faillock", "--user", login, "--reset"], capture_output=True, check=False)
+        seen = {"right": code(password), "wrong": [code(wrong) for _ in range(3)], "locked": code(password)}
+        subprocess.run(["faillock", "--user", login, "--reset"], capture_output=True, check=False)
+        subprocess.run(["usermod", "--expiredate", "1970-01-02", login], check=True)
+        seen["expired"] = code(password)
+        subprocess.run(["usermod", "--expiredate", "", login], check=True)
+        as_setuid(login, change_to_weak)
+        seen["weak"] = shadow(login) != kept
+        if seen["weak"]:
+            subprocess.run(["usermod", "--password", kept, login], check=True)
+        found[name] = seen
+    return found
 
 
 TASKS = {
     "change": change,
     "authenticate": authenticate,
+    "session": session,
+    "services": services,
     "talk": lambda login, argv, answers: dict(zip(("status", "said"), talk(login, argv, answers), strict=True)),
 }
 

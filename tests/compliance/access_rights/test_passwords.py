@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 
 import pytest
 
 from pgssi.verify import not_applicable
+from pgssi.verify.sshd_views import views
 
 STRONG = re.compile(r"^\$(y|gy|6|2[abxy])\$")
-MUST_CHANGE = re.compile("(?i)expired|required to change|password change required")
+# What PAM says is in the language of the host.
+MUST_CHANGE = re.compile(
+    "(?i)expired|required to change|password change required|expiré|changer (votre|le) mot de passe|mot de passe .*périmé"
+)
 ENVELOPES = "for f in /var/lib/pgssi/accounts/*; do [ -f $f ] && echo ${f##*/} $(cat $f); done; true"
 ISSUE = "/usr/local/sbin/pgssi-initial-password"
 
@@ -128,15 +133,18 @@ def test_root_sets_a_weak_one(host, new_visitor, observe):
 def test_every_password_expires(people, matrix, observe):
     """The shadow file gives each person's usable password at most 90 days."""
     technical = {login for login, account in matrix.items() if account.kind in ("break_glass", "automation", "service")}
-    # Not root: cron refuses the jobs of an account whose password has expired. root-password-locked is its rule.
+    # Not root: cron refuses the jobs of an account whose password has expired. root-password-renewed is its rule.
     concerned = [
         login for login in people.passwd
         if people.usable(login) and login not in technical and not login.startswith("essai")
         and people.uid(login) >= 1000
     ]  # fmt: skip
-    long = [login for login in concerned if not 0 < int(people.shadow[login][4] or 99999) <= 90]
-    observe(f"{len(concerned)} mots de passe de personnes, {len(long)} sans échéance à 90 jours")
+    long = [login for login in concerned if not 0 < (people.day(login, 4) or 99999) <= 90]
+    # Without a date of last change, or with one to come, nothing ever expires.
+    undated = [login for login in concerned if not 0 <= (-1 if (last := people.day(login, 2)) is None else last) <= people.today]
+    observe(f"{len(concerned)} mots de passe de personnes, {len(long)} sans échéance à 90 jours, {len(undated)} sans date")
     assert not long, f"sans renouvellement à 90 jours : {', '.join(long)}"
+    assert not undated, f"date du dernier changement absente ou à venir : {', '.join(undated)}"
     declared = [a.login for a in matrix.values() if a.state == "active" and a.kind in ("business", "technical")]
     assert not set(declared) - set(people.passwd), "les comptes déclarés n'existent pas : renouvellement non imposé"
 
@@ -161,7 +169,7 @@ def test_initial_passwords_still_to_change(facts, people, matrix, observe):
     kept = [
         login for login in active
         if login in people.shadow and people.shadow[login][2] != "0"
-        and issued.get(login) == hashlib.sha256(people.shadow[login][1].encode()).hexdigest()
+        and issued.get(login) == hashlib.sha256(people.hash(login).encode()).hexdigest()
     ]  # fmt: skip
     observe(f"{len(active)} comptes actifs, {len(kept)} gardent leur mot de passe initial")
     assert not kept, f"mot de passe initial gardé : {', '.join(kept)}"
@@ -199,18 +207,22 @@ def test_initial_password_is_random_and_forced(host, new_visitor, ssh_in, observ
 @pytest.mark.rule("password-not-empty")
 def test_no_empty_password(facts, people, observe):
     """No account has an empty password field and sshd, asked for its effective state, accepts none."""
-    empty = [login for login, fields in people.shadow.items() if fields[1] == ""]
-    accepts = facts.sshd().get("permitemptypasswords")
-    observe(f"{len(people.shadow)} comptes, {len(empty)} sans mot de passe ; sshd : {accepts}")
+    empty = [login for login in people.passwd if people.hash(login) == ""]
+    seen = views(facts)
+    accepting = [str(view) for view in seen if view.get("permitemptypasswords") != "no"]
+    observe(
+        f"{len(people.passwd)} comptes, {len(empty)} sans mot de passe ; sshd : {len(accepting)} refus manquants sur {len(seen)}"
+    )
     assert not empty, f"mot de passe vide : {', '.join(empty)}"
-    assert accepts == "no", "sshd accepte un mot de passe vide"
+    assert not accepting, f"sshd accepte un mot de passe vide : {', '.join(accepting)}"
 
 
 @pytest.mark.rule("password-hash-strong")
 def test_hashes(people, observe):
     """Every usable password of the shadow file is hashed with a slow, salted function."""
-    weak = [login for login in people.shadow if people.usable(login) and not STRONG.match(people.shadow[login][1])]
-    observe(f"{sum(map(people.usable, people.shadow))} mots de passe utilisables, {len(weak)} mal protégés")
+    usable = [login for login in people.passwd if people.usable(login)]
+    weak = [login for login in usable if not STRONG.match(people.hash(login))]
+    observe(f"{len(usable)} mots de passe utilisables, {len(weak)} mal protégés")
     assert not weak, f"condensat faible ou absent : {', '.join(weak)}"
 
 
@@ -225,11 +237,15 @@ def test_new_hash(visitor, draw, observe):
 
 
 @pytest.mark.rule("password-files-private")
-def test_password_files(host, observe):
-    """The unprivileged account nobody tries to open each password file and its copies."""
-    names = "/etc/shadow /etc/gshadow /etc/shadow- /etc/gshadow- /etc/security/opasswd /etc/security/opasswd.old"
-    script = f"for f in {names}; do [ -e $f ] && head -c 1 $f >/dev/null 2>&1 && echo $f; done; true"
-    opened = host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c %s", script).stdout.split()
-    loose = host.run(f"find {names} -perm /0037 2>/dev/null").stdout.split()
-    observe(f"ouverts par un compte ordinaire : {', '.join(opened) or 'aucun'}")
+def test_password_files(host, people, observe):
+    """Every ordinary account, nobody included, is asked whether it could open a password file or a copy of it."""
+    names = "/etc/*shadow* /etc/security/*opasswd* /var/backups/*shadow*"
+    group = set(people.groups.get("shadow", ["", "", "", ""])[3].split(","))
+    logins = [login for login in people.passwd if people.uid(login) > 0 and login not in group]
+    tried = f'for f in {names}; do [ -f "$f" ] && [ -r "$f" ] && echo "$f"; done'
+    script = f'for l; do setpriv --reuid="$l" --regid=nogroup --init-groups sh -c {shlex.quote(tried)}; done | sort -u; true'
+    opened = host.run("sh -c %s sh " + " ".join(map(shlex.quote, logins)), script).stdout.split()
+    loose = host.run(f"find {names} -type f -perm /0037 2>/dev/null").stdout.split()
+    loose += [f"/etc/passwd ({login})" for login, fields in people.passwd.items() if len(fields[1]) > 1]
+    observe(f"{len(logins)} comptes ordinaires, fichiers ouverts : {', '.join(opened) or 'aucun'}")
     assert not opened and not loose, f"lisible ou modifiable : {', '.join(dict.fromkeys(opened + loose))}"

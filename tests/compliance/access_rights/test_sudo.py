@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 
 import pytest
 
-EDITORS = re.compile(r"(?:^|/)(?:vi|vim(?:\.\w+)?|view|nano|emacs|ed|ex|joe|mcedit|less|more|most|man|pico)(?:\s|$)")
+EDITORS = re.compile(
+    r"(?:^|/)(?:r?vi|n?vi|g?r?n?vim(?:diff|tutor)?(?:\.\w+)?|g?r?view|(?:r?nano|pico)(?:-\w+)?|emacs[\w.-]*|mg|jed|[jr]?joe|jmacs|jpico"
+    r"|jstar|micro|ne|tilde|dte|r?ed|ex|mcedit|mc|(?:z|bz|xz|lz|zstd)?(?:less|more)|most|pg|lv|w3m|man|(?:sensible-)?(?:editor|pager)"
+    r"|vipw|vigr|visudo)(?:\s|$)"
+)
+# What a value of sudo must be for everybody; None: as sudo is built.
+PASSWORD = {
+    "authenticate": (None, True), "exempt_group": (None,), "rootpw": (None, False), "targetpw": (None, False),
+    "runaspw": (None, False), "timestamp_type": (None, "tty", "ppid"), "pam_service": (None, "sudo"),
+    "pam_login_service": (None, "sudo-i"), "pam_askpass_service": (None, "sudo"), "pam_acct_mgmt": (None, True),
+}  # fmt: skip
+ENVIRONMENT = {"env_reset": (None, True), "setenv": (None, False), "env_file": (None,), "restricted_env_file": (None,),
+               "exempt_group": (None,), "umask_override": (None, False)}  # fmt: skip
+# Variables that change what a program runs or loads; sudo removes them unless it is told to keep them.
+HARMFUL = re.compile(
+    r"\*|^(LD_|DYLD_|_RLD|LIBPATH|SHLIB_PATH|BASH|ENV$|IFS$|CDPATH|PATH$|PROMPT_COMMAND|SHELLOPTS|PYTHON|PERL|RUBY|JAVA|JDK_"
+    r"|NODE_|GEM_|CLASSPATH|TMPPREFIX|ZDOTDIR|NULLCMD|READNULLCMD|TERMINFO|TERMPATH|GCONV|LOCALDOMAIN|HOSTALIASES|EDITOR"
+    r"|VISUAL|PAGER|GIT_|LESS|MANPAGER|SYSTEMD_|HOME$|SHELL$)"
+)
 COMMANDS = ("/usr/bin/env", "/usr/bin/env id", "/bin/sh -c umask", "/bin/echo MARQUE")
+
+
+def loosened(sudo_defaults, wanted):
+    """Return the options whose value, for everybody or for somebody, is none of those wanted."""
+    return [
+        f"{option} = {value}" for option, allowed in wanted.items() for value in sudo_defaults(option) if value not in allowed
+    ]  # fmt: skip
 
 
 def of_people(grants, matrix):
@@ -40,10 +66,13 @@ def test_password_is_asked(sudo_grants, sudo_defaults, matrix, observe):
     """No right of a person carries NOPASSWD unless its profile says so, and no default lifts the password."""
     free = {a.login for a in matrix.values() if any(not rule.password for rule in a.sudo)}
     found = [g.who for g in of_people(sudo_grants, matrix) if g.options.get("authenticate") is False and g.who not in free]
-    lifted = sudo_defaults("").get("authenticate") is False
+    lifted = loosened(sudo_defaults, PASSWORD)
+    minutes = [float(value) if str(value).lstrip("-").replace(".", "").isdigit() else 15.0
+               for value in sudo_defaults("timestamp_timeout") if value is not None]  # fmt: skip
+    lifted += [f"mot de passe retenu {value:g} min" for value in minutes if not 0 <= value <= 15]
     observe(f"{len(of_people(sudo_grants, matrix))} droits de personnes, {len(found)} sans mot de passe")
     assert not found, f"sudo sans mot de passe : {', '.join(found)}"
-    assert not lifted, "un réglage par défaut lève le mot de passe"
+    assert not lifted, f"un réglage lève le mot de passe : {', '.join(lifted)}"
     asked = [a for a in matrix.values() if a.sudo and a.kind == "technical"]
     granted = {g.who for g in sudo_grants}
     assert all(a.login in granted for a in asked), (
@@ -67,18 +96,23 @@ def test_arguments(sudo_grants, matrix, observe):
         for command in grant.commands:
             if command == "ALL":
                 continue
-            if re.search(r"(?<!\\)[*?\[]", command) or (" " not in command and command != "sudoedit"):
+            if re.search(r"(?<!\\)[*?\[]|^\^| \^", command) or " " not in command:
                 loose.append(f"{grant.who} : {command}")
     observe(f"{len(of_people(sudo_grants, matrix))} droits de personnes, {len(loose)} sans arguments précis")
     assert not loose, f"arguments libres : {' ; '.join(loose)}"
 
 
 @pytest.mark.rule("sudo-no-root-editor")
-def test_no_editor(sudo_grants, matrix, observe):
-    """No command of a person's right is an editor or a pager."""
+def test_no_editor(host, sudo_grants, matrix, observe):
+    """No command of a person's right is, links followed, an editor or a pager."""
+    rights = [(grant.who, command) for grant in of_people(sudo_grants, matrix) for command in grant.commands]
+    real = {
+        command: host.run("readlink -f -- %s", command.split()[0]).stdout.strip()
+        for _, command in rights if command.startswith("/")
+    }  # fmt: skip
     found = [
-        f"{grant.who} : {command}"
-        for grant in of_people(sudo_grants, matrix) for command in grant.commands if EDITORS.search(command)
+        f"{who} : {command}" for who, command in rights
+        if not command.startswith("sudoedit ") and (EDITORS.search(command.split()[0]) or EDITORS.search(real.get(command, "")))
     ]  # fmt: skip
     observe(f"{len(found)} éditeurs ou afficheurs autorisés en root")
     assert not found, f"éditeur en root : {' ; '.join(found)}"
@@ -86,13 +120,19 @@ def test_no_editor(sudo_grants, matrix, observe):
 
 @pytest.mark.rule("sudo-clean-environment")
 def test_defaults_of_environment(sudo_defaults, observe):
-    """The defaults that sudo parses reset the environment, impose a path, ignore the dot and mask new files."""
-    found = sudo_defaults("")
-    observe(", ".join(f"{key}={found.get(key)}" for key in ("env_reset", "secure_path", "ignore_dot", "umask")))
-    assert found.get("env_reset", True) is True, "env_reset est levé"
-    assert found.get("secure_path") and "." not in str(found["secure_path"]).split(":"), "sudo n'impose pas de PATH"
-    assert found.get("ignore_dot") is True, "sudo n'ignore pas le répertoire courant"
-    assert str(found.get("umask")) == "0077", f"umask de sudo : {found.get('umask', 'non imposé')}"
+    """The defaults that sudo parses, for anybody, reset the environment, impose a path, ignore the dot, mask new files."""
+    shown = {option: sudo_defaults(option) for option in ("secure_path", "ignore_dot", "umask")}
+    observe(", ".join(f"{option}={', '.join(map(str, values))}" for option, values in shown.items()))
+    lifted = loosened(sudo_defaults, ENVIRONMENT)
+    kept = [name for option in ("env_keep", "env_check") for value in sudo_defaults(option) for name in value or ()]
+    harmful = sorted({str(name) for name in kept if HARMFUL.search(str(name).split("=")[0])})
+    assert not lifted, f"l'environnement n'est pas remis à zéro : {', '.join(lifted)}"
+    assert not harmful, f"variables gardées par sudo : {', '.join(harmful)}"
+    for path in shown["secure_path"]:
+        folders = str(path or "nul").split(":")
+        assert all(re.match(r"/(usr/)?(local/)?s?bin$|/snap/bin$", folder) for folder in folders), f"PATH de sudo : {path}"
+    assert all(value is True for value in shown["ignore_dot"]), "sudo n'ignore pas le répertoire courant"
+    assert all(str(value) == "0077" for value in shown["umask"]), f"umask de sudo : {', '.join(map(str, shown['umask']))}"
 
 
 @pytest.mark.rule("sudo-clean-environment")
@@ -109,10 +149,10 @@ def test_environment_is_clean(as_sudoer, observe):
 @pytest.mark.rule("sudo-requires-terminal")
 def test_pseudo_terminal(sudo_defaults, observe):
     """The defaults that sudo parses demand a terminal of people and run commands in a pseudo-terminal."""
-    found = sudo_defaults("")
-    observe(f"use_pty={found.get('use_pty')}, requiretty={found.get('requiretty')}")
-    assert found.get("use_pty") is True, "sudo n'utilise pas de pseudo-terminal"
-    assert found.get("requiretty") is True, "sudo n'exige pas de terminal"
+    found = {option: sudo_defaults(option) for option in ("use_pty", "requiretty")}
+    observe(", ".join(f"{option}={', '.join(map(str, values))}" for option, values in found.items()))
+    assert all(value is True for value in found["use_pty"]), "sudo n'utilise pas de pseudo-terminal pour tous"
+    assert all(value is True for value in found["requiretty"]), "sudo n'exige pas de terminal de tous"
 
 
 @pytest.mark.rule("sudo-requires-terminal")
@@ -141,22 +181,27 @@ def test_session_is_replayable(host, as_sudoer, sudoer, observe):
 
 
 @pytest.mark.rule("sudo-session-recorded")
-def test_recording_is_default(sudo_defaults, matrix, observe):
-    """The defaults that sudo parses record what it prints, for every declared person with a sudo right."""
-    persons = [a.login for a in matrix.values() if a.sudo and a.kind in ("technical", "business", "break_glass")]
-    silent = [login for login in persons if sudo_defaults(login).get("log_output") is not True]
-    observe(f"{len(persons)} comptes avec sudo, {len(silent)} non enregistrés")
-    assert sudo_defaults("").get("log_output") is True, "les sessions sudo ne sont pas enregistrées"
-    assert not silent, f"non enregistrés : {', '.join(silent)}"
+def test_recording_is_default(sudo_grants, sudo_defaults, matrix, observe):
+    """The defaults that sudo parses record what it prints, and no option or right of a person lifts that."""
+    silent = [g.who for g in of_people(sudo_grants, matrix) if g.options.get("log_output") is False]
+    default, *bound = sudo_defaults("log_output")
+    observe(f"enregistrement par défaut : {default}, {len(silent)} droits et {bound.count(False)} réglages sans enregistrement")
+    assert default is True, "les sessions sudo ne sont pas enregistrées"
+    assert not silent and False not in bound, f"non enregistrés : {', '.join(silent) or 'réglage particulier'}"
 
 
 @pytest.mark.rule("sudo-group-only")
-def test_sudo_is_executable_by_its_group_only(host, observe):
-    """The unprivileged account nobody, outside the dedicated group, tries to execute sudo at all."""
-    answer = host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c 'sudo -V'")
-    observe(f"sudo par un compte hors du groupe : {'exécuté' if answer.rc == 0 else 'refusé'}")
+def test_sudo_is_executable_by_its_group_only(host, people, observe):
+    """Every account outside the dedicated group, and the unprivileged nobody, is asked whether it could execute sudo."""
+    answer = host.run("LC_ALL=C setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c 'sudo -V'")
+    inside = set(people.groups.get("pgssi-sudo", ["", "", "", ""])[3].split(","))
+    outside = [login for login in people.passwd if login not in inside and people.uid(login) > 0]
+    tried = "for l; do setpriv --reuid=$l --regid=nogroup --init-groups test -x /usr/bin/sudo && echo $l; done; true"
+    able = host.run("sh -c %s sh " + " ".join(map(shlex.quote, outside)), tried).stdout.split()
+    observe(f"{len(outside)} comptes hors du groupe, {len(able)} peuvent exécuter sudo")
     assert answer.rc != 0, "tout compte peut exécuter sudo"
     assert "denied" in answer.stderr.lower(), f"refus inattendu : {answer.stderr[-120:]}"
+    assert not able, f"exécutent sudo sans être du groupe : {', '.join(able)}"
 
 
 @pytest.mark.rule("sudo-no-subprocess")
@@ -166,9 +211,10 @@ def test_noexec_is_default(sudo_grants, sudo_defaults, matrix, observe):
         f"{grant.who} : {', '.join(grant.commands)}" for grant in of_people(sudo_grants, matrix)
         if grant.options.get("noexec") is False and grant.commands != ("ALL",)
     ]  # fmt: skip
-    default = sudo_defaults("").get("noexec")
+    default, *bound = sudo_defaults("noexec")
     observe(f"noexec par défaut : {default}, {len(loose)} règles EXEC autres que ALL")
     assert default is True, "les sous-processus sont permis par défaut"
+    assert False not in bound, "les sous-processus sont permis à certains"
     assert not loose, f"EXEC sans être ALL : {' ; '.join(loose)}"
 
 
