@@ -48,7 +48,6 @@ class Rule:
     groups: inventory groups whose hosts carry the rule (``all`` for every host).
     guidance: which of ``pssi`` / ``current`` demand it.
     native_palier: the guide's own level where its count differs from ours, else None.
-    firewall: what the compiled ruleset of a host refuses because of this rule (pgssi.network.enforcement).
     """
 
     id: str
@@ -63,7 +62,6 @@ class Rule:
     guidance: tuple[str, ...] = GUIDANCES
     refs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     native_palier: int | None = None
-    firewall: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,6 @@ def _rule(guide: str, raw: Mapping[str, Any]) -> Rule:
         guidance=tuple(raw.get("guidance", GUIDANCES)),
         refs={name: tuple(ids) for name, ids in raw.get("refs", {}).items()},
         native_palier=raw.get("native_palier"),
-        firewall=tuple(raw.get("firewall", ())),
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pgssi.catalogue import Catalogue
 from pgssi.network.parts import NetHost, Zone
 
-# Uses of the zones whose traffic a gateway filters because of a rule, by what the rule says under ``firewall``; "*": all.
+# Uses of the zones whose traffic a gateway filters because of a rule; "*": all of them.
 CONFINES: Mapping[str, frozenset[str]] = {
-    "zones": frozenset({"*"}),
-    "dmz": frozenset({"dmz_inbound", "dmz_outbound"}),
-    "guest": frozenset({"guest"}),
-    "biomedical": frozenset({"biomedical"}),
-    "administration": frozenset({"administration"}),
+    "zones-default-drop": frozenset({"*"}),
+    "dmz-confined": frozenset({"dmz_inbound", "dmz_outbound"}),
+    "guests-confined": frozenset({"guest"}),
+    "biomedical-confined": frozenset({"biomedical"}),
+    "administration-network-only": frozenset({"administration"}),
 }
+EDGE, HOST, EGRESS = "internet-edge-default-drop", "host-firewall-default-drop", "egress-allow-list"
+SPOOFING, FORWARDING = "spoofing-dropped", "no-forwarding-off-gateways"
+TRACED = frozenset({"blocked-flows-traced", "blocked-inside-flows-traced"})
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,19 @@ class Enforcement:
     forwards_nothing: bool = False
 
 
-def firewall(catalogue: Catalogue, rules: Iterable[str]) -> frozenset[str]:
-    """Return what these rules of the catalogue make a ruleset refuse."""
-    return frozenset(word for rule in rules for word in catalogue.rules[rule].firewall)
-
-
 def enforcement(host: NetHost, zones: Iterable[Zone]) -> Enforcement:
     """Return what a host enforces, from the rules in force on it."""
-    confined = frozenset[str]().union(*(uses for word, uses in CONFINES.items() if word in host.firewall))
+    confined = frozenset[str]().union(*(uses for rule, uses in CONFINES.items() if rule in host.rules))
     opened = frozenset(z.name for z in zones if not z.everything and "*" not in confined and confined.isdisjoint(z.uses))
-    edge = "edge" in host.firewall
+    edge = EDGE in host.rules
     if edge:  # an Internet with networks of its own, as in a lab
         opened -= {z.name for z in zones if "internet" in z.uses}
     return Enforcement(
-        inbound="inbound" in host.firewall,
-        outbound="outbound" in host.firewall,
-        spoofing=("spoofing" if host.gateway else "inbound") in host.firewall,
-        traced="traced" in host.firewall,
+        inbound=HOST in host.rules,
+        outbound=EGRESS in host.rules,
+        spoofing=(SPOOFING if host.gateway else HOST) in host.rules,
+        traced=not TRACED.isdisjoint(host.rules),
         open_zones=opened if host.gateway else frozenset(),
         open_edge=host.gateway and not edge,
-        forwards_nothing=not host.gateway and "forwarding" in host.firewall,
+        forwards_nothing=not host.gateway and FORWARDING in host.rules,
     )

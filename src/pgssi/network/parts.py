@@ -84,15 +84,12 @@ class Interface:
 
 @dataclass(frozen=True)
 class NetHost:
-    """One inventory host.
-
-    firewall: what the rules in force on it make it refuse; login: (address or name, port) of the operators, if over SSH.
-    """
+    """One inventory host. rules: those in force on it; login: (address or name, port) that the operators use, if over SSH."""
 
     name: str
     groups: frozenset[str]
     interfaces: tuple[Interface, ...] = ()
-    firewall: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
     palier: int = 0
     login: tuple[str, int] | None = None
 

@@ -7,6 +7,7 @@ connection was when it began (``ct direction``), so that a flow that leaves the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from pgssi.errors import InvalidInput, Problem
 from pgssi.network.enforcement import Enforcement
@@ -24,13 +25,16 @@ ERRORS = {
 TAKEN, GIVEN = "{ip} saddr . {ip} daddr . meta l4proto . th dport", "{ip} daddr . {ip} saddr . meta l4proto . th sport"
 
 
-def compile_host(network: Network, host: str) -> str:
-    """Return the ruleset of a host of the network.
+def compile_host(network: Network, host: str, rules: Iterable[str] | None = None) -> str:
+    """Return the ruleset of a host of the network. rules: ids in force on it, when not those of the network.
 
     Loading it replaces all rules and flows of the table ``inet pgssi`` at once; the open windows stay.
     Raises InvalidInput when the operators could not log in to the host afterwards.
     """
     known = network.hosts[host]
+    if rules is not None:
+        known = replace(known, rules=frozenset(rules))
+        network = replace(network, hosts={**network.hosts, host: known})
     _keep_operators(network, known)
     lines = network.lines if known.gateway else tuple(line for line in network.lines if _concerns(line, known))
     return "\n".join([*_head(known), *_chains(network, known), *_elements(lines), ""])
