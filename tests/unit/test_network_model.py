@@ -130,10 +130,10 @@ def test_same_text_from_any_order_of_hosts() -> None:
 
 
 def test_only_what_concerns_a_host() -> None:
-    """A host that is no gateway holds no line between others; rules may be given apart."""
+    """A host that is no gateway holds no line between others; what is closed may be given apart."""
     text = compile_host(network(), "ws1")
     assert '"portal"' not in text and '"consult"' in text
-    assert "policy drop" not in compile_host(network(), "ws1", rules=())
+    assert "policy drop" not in compile_host(network(), "ws1", closes=())
     assert replace(network(), palier=3).palier == 3
 
 
