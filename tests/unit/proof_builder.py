@@ -10,7 +10,7 @@ from pgssi.network.probing import Heard, Met
 from pgssi.network.sample import Place, Probe
 
 TODAY = date(2026, 11, 22)
-RULES = frozenset({"host-firewall-default-drop", "zones-default-drop", "internet-edge-default-drop", "spoofing-dropped"})
+CLOSED = frozenset({"hosts", "zones", "edge", "spoofing"})
 SITE: dict[str, Any] = {
     "site_palier": 2,
     "site_zones": {
@@ -42,7 +42,7 @@ def make_network(**changes: Any) -> Network:
     for name, groups in hosts.items():
         for group, places in groups.items():
             interfaces = {zone: [f"10.0.{THIRD[zone]}.{at}", f"fd00:0:0:{THIRD[zone]}::{at:x}"] for zone, at in places.items()}
-            rows.append((name, frozenset({group}), {"site_interfaces": interfaces, "ansible_host": name}, RULES))
+            rows.append((name, frozenset({group}), {"site_interfaces": interfaces, "ansible_host": name}, CLOSED))
     return build({**SITE, **changes}, rows, TODAY)
 
 

@@ -48,6 +48,7 @@ class Rule:
     groups: inventory groups whose hosts carry the rule (``all`` for every host).
     guidance: which of ``pssi`` / ``current`` demand it.
     native_palier: the guide's own level where its count differs from ours, else None.
+    closes: what the network ruleset of a host closes because of it (pgssi.network.enforcement), else empty.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Rule:
     guidance: tuple[str, ...] = GUIDANCES
     refs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     native_palier: int | None = None
+    closes: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def _rule(guide: str, raw: Mapping[str, Any]) -> Rule:
         guidance=tuple(raw.get("guidance", GUIDANCES)),
         refs={name: tuple(ids) for name, ids in raw.get("refs", {}).items()},
         native_palier=raw.get("native_palier"),
+        closes=raw.get("closes", ""),
     )
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pgssi.catalogue import Catalogue
+from pgssi.inforce import HostContext
 from pgssi.network.parts import NetHost, Zone
 
-# Uses of the zones whose traffic a gateway filters because of a rule; "*": all of them.
+# Rules of the catalogue say what they close (``closes``): hosts, edge, egress, spoofing, forwarding, silence (what is refused
+# leaves a trace), and the zones below. Uses of the zones whose traffic a gateway filters then; "*": all of them.
 CONFINES: Mapping[str, frozenset[str]] = {
-    "zones-default-drop": frozenset({"*"}),
-    "dmz-confined": frozenset({"dmz_inbound", "dmz_outbound"}),
-    "guests-confined": frozenset({"guest"}),
-    "biomedical-confined": frozenset({"biomedical"}),
-    "administration-network-only": frozenset({"administration"}),
+    "zones": frozenset({"*"}),
+    "dmz": frozenset({"dmz_inbound", "dmz_outbound"}),
+    "guests": frozenset({"guest"}),
+    "biomedical": frozenset({"biomedical"}),
+    "administration": frozenset({"administration"}),
 }
-EDGE, HOST, EGRESS = "internet-edge-default-drop", "host-firewall-default-drop", "egress-allow-list"
-SPOOFING, FORWARDING = "spoofing-dropped", "no-forwarding-off-gateways"
-TRACED = frozenset({"blocked-flows-traced", "blocked-inside-flows-traced"})
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,24 @@ class Enforcement:
     forwards_nothing: bool = False
 
 
+def closed_by(catalogue: Catalogue, context: HostContext) -> frozenset[str]:
+    """Return what the rules in force on a host close there."""
+    return frozenset(rule.closes for rule in catalogue.rules.values() if rule.closes and context.in_force(rule))
+
+
 def enforcement(host: NetHost, zones: Iterable[Zone]) -> Enforcement:
     """Return what a host enforces, from the rules in force on it."""
-    confined = frozenset[str]().union(*(uses for rule, uses in CONFINES.items() if rule in host.rules))
+    confined = frozenset[str]().union(*(uses for closed, uses in CONFINES.items() if closed in host.closes))
     opened = frozenset(z.name for z in zones if not z.everything and "*" not in confined and confined.isdisjoint(z.uses))
-    edge = EDGE in host.rules
+    edge = "edge" in host.closes
     if edge:  # an Internet with networks of its own, as in a lab
         opened -= {z.name for z in zones if "internet" in z.uses}
     return Enforcement(
-        inbound=HOST in host.rules,
-        outbound=EGRESS in host.rules,
-        spoofing=(SPOOFING if host.gateway else HOST) in host.rules,
-        traced=not TRACED.isdisjoint(host.rules),
+        inbound="hosts" in host.closes,
+        outbound="egress" in host.closes,
+        spoofing=("spoofing" if host.gateway else "hosts") in host.closes,
+        traced="silence" in host.closes,
         open_zones=opened if host.gateway else frozenset(),
         open_edge=host.gateway and not edge,
-        forwards_nothing=not host.gateway and FORWARDING in host.rules,
+        forwards_nothing=not host.gateway and "forwarding" in host.closes,
     )

@@ -102,8 +102,19 @@ def _order(key: _Key) -> tuple[float, int, int, int, str]:
 
 def _disjoint(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """Return spans of ports that share none; a port in several belongs to the first one in the list."""
-    if len(spans) == 1:
-        return spans
+    rank = sorted(range(len(spans)), key=lambda index: spans[index][:2])
+    found: list[tuple[int, int, str]] = []
+    while rank:  # the spans that touch each other, from the lowest on
+        together, end = [rank[0]], spans[rank[0]][1]
+        while len(together) < len(rank) and spans[rank[len(together)]][0] <= end:
+            end = max(end, spans[rank[len(together)]][1])
+            together.append(rank[len(together)])
+        del rank[: len(together)]
+        found += _shared([spans[index] for index in sorted(together)]) if len(together) > 1 else [spans[together[0]]]
+    return found
+
+
+def _shared(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     kept: list[tuple[int, int, str]] = []
     for first, last, flow in spans:
         free = [(first, last)]

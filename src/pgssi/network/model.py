@@ -12,8 +12,8 @@ from netaddr import IPAddress, IPNetwork, IPSet
 
 from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.errors import InvalidInput, Problem
-from pgssi.inforce import HostContext, rules_in_force
-from pgssi.network.enforcement import Enforcement, enforcement
+from pgssi.inforce import HostContext
+from pgssi.network.enforcement import Enforcement, closed_by, enforcement
 from pgssi.network.matrix import Decision, Matrix
 from pgssi.network.parts import Block, Endpoint, Equipment, Fault, Flow, Line, NetHost, Protocol, Service, Zone
 from pgssi.network.reading import UNUSABLE, Reader, expired
@@ -208,7 +208,7 @@ def _split(blocks: Sequence[Block], singles: Sequence[Block]) -> Iterator[Block]
 
 def build(site: Mapping[str, Any], hosts: Sequence[tuple[str, frozenset[str], Mapping[str, Any], frozenset[str]]],
           today: date) -> Network:  # fmt: skip
-    """Return the network of site variables and hosts (name, groups, variables, rules in force); what is bad is in ``faults``."""
+    """Return the network of site variables and hosts (name, groups, variables, what is closed); what is bad is in ``faults``."""
     reader = Reader()
     zones = reader.zones(site.get("site_zones"))
     equipment = reader.equipment(site.get("site_equipment"))
@@ -217,9 +217,9 @@ def build(site: Mapping[str, Any], hosts: Sequence[tuple[str, frozenset[str], Ma
     palier = _palier(site)
     known: dict[str, NetHost] = {}
     groups: dict[str, list[str]] = {"all": []}
-    for name, member_of, variables, rules in hosts:
+    for name, member_of, variables, closes in hosts:
         interfaces = reader.interfaces(variables.get("site_interfaces"), name)
-        known[name] = NetHost(name, member_of, interfaces, rules, palier, _login(name, variables))
+        known[name] = NetHost(name, member_of, interfaces, closes, palier, _login(name, variables))
         for group in ("all", *sorted(member_of - {"all"})):
             groups.setdefault(group, []).append(name)
     members = {name: tuple(names) for name, names in groups.items()}
@@ -261,10 +261,10 @@ def load(
     for name in hostvars:
         variables = hostvars[name]
         groups = tuple(str(group) for group in variables["group_names"])
-        rules: tuple[str, ...] = ()
+        closes = frozenset[str]()
         if judged is None or name in judged:
-            rules = rules_in_force(catalogue, HostContext.from_vars(name, groups, variables, today))
-        hosts.append((str(name), frozenset(groups), variables, frozenset(rules)))
+            closes = closed_by(catalogue, HostContext.from_vars(name, groups, variables, today))
+        hosts.append((str(name), frozenset(groups), variables, closes))
         site = variables if site is None else site
     network = build(site or {}, hosts, today)
     _refuse(network)

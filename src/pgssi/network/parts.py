@@ -84,12 +84,16 @@ class Interface:
 
 @dataclass(frozen=True)
 class NetHost:
-    """One inventory host. rules: those in force on it; login: (address or name, port) that the operators use, if over SSH."""
+    """One inventory host.
+
+    closes: what the rules in force on it close (pgssi.network.enforcement); login: (address or name, port) that the
+    operators use, if over SSH.
+    """
 
     name: str
     groups: frozenset[str]
     interfaces: tuple[Interface, ...] = ()
-    rules: frozenset[str] = frozenset()
+    closes: frozenset[str] = frozenset()
     palier: int = 0
     login: tuple[str, int] | None = None
 

@@ -25,15 +25,15 @@ ERRORS = {
 TAKEN, GIVEN = "{ip} saddr . {ip} daddr . meta l4proto . th dport", "{ip} daddr . {ip} saddr . meta l4proto . th sport"
 
 
-def compile_host(network: Network, host: str, rules: Iterable[str] | None = None) -> str:
-    """Return the ruleset of a host of the network. rules: ids in force on it, when not those of the network.
+def compile_host(network: Network, host: str, closes: Iterable[str] | None = None) -> str:
+    """Return the ruleset of a host of the network. closes: what the rules in force on it close, when not as in the network.
 
     Loading it replaces all rules and flows of the table ``inet pgssi`` at once; the open windows stay.
     Raises InvalidInput when the operators could not log in to the host afterwards.
     """
     known = network.hosts[host]
-    if rules is not None:
-        known = replace(known, rules=frozenset(rules))
+    if closes is not None:
+        known = replace(known, closes=frozenset(closes))
         network = replace(network, hosts={**network.hosts, host: known})
     _keep_operators(network, known)
     lines = network.lines if known.gateway else tuple(line for line in network.lines if _concerns(line, known))

@@ -22,17 +22,18 @@ def check_confinement(network: Network, catalogue: Catalogue) -> Iterator[Findin
     """Yield the flows that a rule in force here forbids, with the requirement it comes from."""
     if not network.described:
         return
-    held = {rule for host in network.hosts.values() for rule in host.rules}
+    held = {closed for host in network.hosts.values() for closed in host.closes}
+    rules = {rule.closes: rule for rule in reversed(list(catalogue.rules.values()))}
     for flow in network.flows:
-        for rule, code, details in _forbidden(network, flow):
-            if rule in held:
-                requirements = ", ".join(catalogue.rules[rule].requirements)
-                yield Finding(code, at(flow), flow.id, {**details, "rule": rule, "requirements": requirements})
+        for closed, code, details in _forbidden(network, flow):
+            if closed in held:
+                said = {"rule": rules[closed].id, "requirements": ", ".join(rules[closed].requirements)}
+                yield Finding(code, at(flow), flow.id, {**details, **said})
     yield from _rehearsal(network)
 
 
 def _forbidden(network: Network, flow: Flow) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Yield (rule, code of the finding, details) for what the ends of one flow break."""
+    """Yield (what a rule closes, code of the finding, details) for what the ends of one flow break."""
     sources, destinations = _ends(network, flow.sources), _ends(network, flow.destinations)
     reach = [{"source": one.name, "target": two.name} for one in sources for two in destinations]
     pairs = [(_uses(network, one), _uses(network, two), one) for one in sources for two in destinations]
@@ -41,18 +42,18 @@ def _forbidden(network: Network, flow: Flow) -> Iterator[tuple[str, str, dict[st
     )
     for (froms, tos, one), details in zip(pairs, reach, strict=True):
         if any("guest" in uses for uses in froms) and any(not uses & GUESTS_GO for uses in tos):
-            yield "guests-confined", "guest_inside", dict(details)
+            yield "guests", "guest_inside", dict(details)
         if _biomedical_outside(froms, tos) or _biomedical_outside(tos, froms):
-            yield "biomedical-confined", "biomedical_internet", dict(details)
+            yield "biomedical", "biomedical_internet", dict(details)
         if wide and any(uses & DMZ for uses in froms) and any(not uses & PUBLIC for uses in tos):
-            yield "dmz-confined", "dmz_wide", dict(details)
+            yield "dmz", "dmz_wide", dict(details)
         public = one.kind == "zone" and any("internet" in uses for uses in froms)
         if public and any(not uses & PUBLIC for uses in tos):
-            yield "dmz-confined", "internet_inside", dict(details)
+            yield "dmz", "internet_inside", dict(details)
     if flow.category == "administration" and any("administration" in zone.uses for zone in network.zones.values()):
         for one in sources:
             if any(not uses & {"administration", "remote_maintenance"} for uses in _uses(network, one)):
-                yield "administration-network-only", "administration_elsewhere", {"source": one.name}
+                yield "administration", "administration_elsewhere", {"source": one.name}
 
 
 def _biomedical_outside(froms: list[frozenset[str]], tos: list[frozenset[str]]) -> bool:

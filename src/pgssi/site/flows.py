@@ -161,7 +161,7 @@ def _services(network: Network) -> Iterator[Finding]:
     for name, service in network.services.items():
         if service.listener and not used[name]:
             yield Finding("service_unused", ("site_services", name), name, warning=True)
-    machines = [address for host in network.hosts.values() for address in host.addresses]
+    machines = [address for host in network.hosts.values() if not host.gateway for address in host.addresses]
     machines += [address for item in network.equipment.values() for address in item.addresses]
     listening = {name for name, service in network.services.items() if service.listener}
     for flow in network.flows:

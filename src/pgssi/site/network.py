@@ -9,7 +9,8 @@ from typing import Any
 from netaddr import IPAddress, IPNetwork
 
 from pgssi.catalogue import Catalogue
-from pgssi.inforce import HostContext, rules_in_force
+from pgssi.inforce import HostContext
+from pgssi.network.enforcement import closed_by
 from pgssi.network.model import Network, build
 from pgssi.site.model import Finding, Path, Site, nearest
 from pgssi.site.schema import schema_findings
@@ -32,7 +33,7 @@ def network_of(site: Site, catalogue: Catalogue) -> Network:
             site.today,
         )
         own = host.variables if not any(schema_findings(_alone(host.variables))) else {**host.variables, "site_interfaces": {}}
-        hosts.append((host.name, host.groups, own, frozenset(rules_in_force(catalogue, context))))
+        hosts.append((host.name, host.groups, own, closed_by(catalogue, context)))
     return build(sound, hosts, site.today)
 
 
