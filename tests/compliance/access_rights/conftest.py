@@ -286,7 +286,13 @@ class Visitor:
 
 
 @pytest.fixture(scope="session")
-def new_visitor(host: Any, on_host: Callable[..., Any]) -> Iterator[Callable[..., Visitor]]:
+def visitors() -> set[str]:
+    """The throw-away accounts of this very run, by their exact names: one left behind, or imitated, is nobody's."""
+    return set()
+
+
+@pytest.fixture(scope="session")
+def new_visitor(host: Any, on_host: Callable[..., Any], visitors: set[str]) -> Iterator[Callable[..., Visitor]]:
     """``new_visitor(*groups)``: make a throw-away account; all are removed without a trace at the end."""
     made: list[str] = []
 
@@ -294,6 +300,7 @@ def new_visitor(host: Any, on_host: Callable[..., Any]) -> Iterator[Callable[...
         login, password = f"essai{secrets.token_hex(4)}", _draw(20)
         options = f"--groups {','.join(groups)}" if groups else ""
         made.append(login)
+        visitors.add(login)
         command = "useradd --create-home --shell /bin/bash --comment 'Barnabé Quatrebarbes' " + options
         host.check_output(f"{command} {login} && printf '%s:%s' {login} {shlex.quote(password)} | chpasswd")
         return Visitor(login, password, on_host)

@@ -130,13 +130,13 @@ def test_root_sets_a_weak_one(host, new_visitor, observe):
 
 
 @pytest.mark.rule("password-renewal")
-def test_every_password_expires(people, matrix, observe):
+def test_every_password_expires(people, matrix, visitors, observe):
     """The shadow file gives each person's usable password at most 90 days."""
     technical = {login for login, account in matrix.items() if account.kind in ("break_glass", "automation", "service")}
     # Not root: cron refuses the jobs of an account whose password has expired. root-password-renewed is its rule.
     concerned = [
         login for login in people.passwd
-        if people.usable(login) and login not in technical and not login.startswith("essai")
+        if people.usable(login) and login not in technical and login not in visitors
         and people.uid(login) >= 1000
     ]  # fmt: skip
     long = [login for login in concerned if not 0 < (people.day(login, 4) or 99999) <= 90]

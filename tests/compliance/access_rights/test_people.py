@@ -15,12 +15,11 @@ GENERIC = re.compile(
 FORCED = re.compile(r"""^(?:[^"\s]|"(?:[^"\\]|\\.)*")*\bcommand=\"""", re.IGNORECASE)
 
 
-def humans(people):
-    """Return the logins whose number is one of those given to people, throw-away ones of these tests aside."""
+@pytest.fixture
+def humans(people, visitors):
+    """The logins whose number is one of those given to people, throw-away ones of these tests aside."""
     return [
-        login
-        for login in people.passwd
-        if people.uid(login) >= 1000 and people.uid(login) != 65534 and not login.startswith("essai")
+        login for login in people.passwd if people.uid(login) >= 1000 and people.uid(login) != 65534 and login not in visitors
     ]
 
 
@@ -38,9 +37,9 @@ def test_declared_accounts(people, matrix, observe):
 
 
 @pytest.mark.rule("accounts-undeclared-locked")
-def test_undeclared_accounts(people, matrix, facts, observe):
+def test_undeclared_accounts(people, matrix, facts, observe, humans):
     """Every human account that the matrix does not know has no password, key, job, session or validity left."""
-    strangers = [login for login in humans(people) if login not in matrix]
+    strangers = [login for login in humans if login not in matrix]
     live = set(facts("access-sessions", "ls /run/systemd/users 2>/dev/null; true").split())
     opened = {login: people.ways_in(login) for login in strangers}
     for login in strangers:
@@ -113,30 +112,30 @@ def test_service_accounts(people, matrix, observe):
 
 
 @pytest.mark.rule("accounts-two-per-person")
-def test_two_accounts_per_person(people, site, observe):
+def test_two_accounts_per_person(people, site, observe, humans):
     """Counted by the name they bear, no person holds more than two accounts that open."""
     names = {person.get("name") for person in site.get("site_people") or ()}
-    held = Counter(people.passwd[login][4].split(",")[0] for login in humans(people) if people.opens(login))
+    held = Counter(people.passwd[login][4].split(",")[0] for login in humans if people.opens(login))
     many = [f"{name} ({count})" for name, count in held.items() if name in names and count > 2]
     observe(f"{sum(held[name] for name in names)} comptes ouverts pour {len(names)} personnes")
     assert not many, f"plus de deux comptes ouverts : {', '.join(many)}"
 
 
 @pytest.mark.rule("accounts-roles-separated")
-def test_roles_separated(people, site, sudo_grants, observe):
+def test_roles_separated(people, site, sudo_grants, observe, humans):
     """Live groups and sudo rights show no account that holds both a technical and a business right."""
     groups = {"technical": set(), "business": set()}
     for profile in (site.get("site_profiles") or {}).values():
         groups[profile["kind"]].update(profile.get("groups") or ())
     with_sudo = {grant.who for grant in sudo_grants}
     both = []
-    for login in humans(people):
+    for login in humans:
         mine = people.member_of(login)
         sudo = login in with_sudo or any(f"%{group}" in with_sudo for group in mine)
         mine |= {name for name, fields in people.groups.items() if fields[2] == people.passwd[login][3]}
         if mine & groups["business"] and (sudo or mine & groups["technical"]):
             both.append(login)
-    observe(f"{len(humans(people))} comptes de personnes, {len(both)} cumulent technique et métier")
+    observe(f"{len(humans)} comptes de personnes, {len(both)} cumulent technique et métier")
     assert not both, f"cumul de droits techniques et métier : {', '.join(both)}"
 
 

@@ -37,10 +37,11 @@ def loosened(sudo_defaults, wanted):
     ]  # fmt: skip
 
 
-def of_people(grants, matrix):
-    """Return the grants that are neither root's nor automation's nor of a throw-away account."""
+@pytest.fixture
+def people_grants(sudo_grants, matrix, visitors):
+    """The grants that are neither root's nor automation's nor of a throw-away account."""
     exempt = {a.login for a in matrix.values() if a.kind == "automation"} | {"root"}
-    return [grant for grant in grants if grant.who not in exempt and not grant.who.startswith("essai")]
+    return [grant for grant in sudo_grants if grant.who not in exempt | visitors]
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +63,15 @@ def as_sudoer(sudoer, on_host):
 
 
 @pytest.mark.rule("sudo-password-required")
-def test_password_is_asked(sudo_grants, sudo_defaults, matrix, observe):
+def test_password_is_asked(sudo_grants, sudo_defaults, matrix, observe, people_grants):
     """No right of a person carries NOPASSWD unless its profile says so, and no default lifts the password."""
     free = {a.login for a in matrix.values() if any(not rule.password for rule in a.sudo)}
-    found = [g.who for g in of_people(sudo_grants, matrix) if g.options.get("authenticate") is False and g.who not in free]
+    found = [g.who for g in people_grants if g.options.get("authenticate") is False and g.who not in free]
     lifted = loosened(sudo_defaults, PASSWORD)
     minutes = [float(value) if str(value).lstrip("-").replace(".", "").isdigit() else 15.0
                for value in sudo_defaults("timestamp_timeout") if value is not None]  # fmt: skip
     lifted += [f"mot de passe retenu {value:g} min" for value in minutes if not 0 <= value <= 15]
-    observe(f"{len(of_people(sudo_grants, matrix))} droits de personnes, {len(found)} sans mot de passe")
+    observe(f"{len(people_grants)} droits de personnes, {len(found)} sans mot de passe")
     assert not found, f"sudo sans mot de passe : {', '.join(found)}"
     assert not lifted, f"un réglage lève le mot de passe : {', '.join(lifted)}"
     asked = [a for a in matrix.values() if a.sudo and a.kind == "technical"]
@@ -89,23 +90,23 @@ def test_no_negation(sudo_grants, observe):
 
 
 @pytest.mark.rule("sudo-arguments-explicit")
-def test_arguments(sudo_grants, matrix, observe):
+def test_arguments(sudo_grants, matrix, observe, people_grants):
     """Each command of a person's right, ALL apart, names its arguments and has no wildcard."""
     loose = []
-    for grant in of_people(sudo_grants, matrix):
+    for grant in people_grants:
         for command in grant.commands:
             if command == "ALL":
                 continue
             if re.search(r"(?<!\\)[*?\[]|^\^| \^", command) or " " not in command:
                 loose.append(f"{grant.who} : {command}")
-    observe(f"{len(of_people(sudo_grants, matrix))} droits de personnes, {len(loose)} sans arguments précis")
+    observe(f"{len(people_grants)} droits de personnes, {len(loose)} sans arguments précis")
     assert not loose, f"arguments libres : {' ; '.join(loose)}"
 
 
 @pytest.mark.rule("sudo-no-root-editor")
-def test_no_editor(host, sudo_grants, matrix, observe):
+def test_no_editor(host, sudo_grants, matrix, observe, people_grants):
     """No command of a person's right is, links followed, an editor or a pager."""
-    rights = [(grant.who, command) for grant in of_people(sudo_grants, matrix) for command in grant.commands]
+    rights = [(grant.who, command) for grant in people_grants for command in grant.commands]
     real = {
         command: host.run("readlink -f -- %s", command.split()[0]).stdout.strip()
         for _, command in rights if command.startswith("/")
@@ -181,9 +182,9 @@ def test_session_is_replayable(host, as_sudoer, sudoer, observe):
 
 
 @pytest.mark.rule("sudo-session-recorded")
-def test_recording_is_default(sudo_grants, sudo_defaults, matrix, observe):
+def test_recording_is_default(sudo_grants, sudo_defaults, matrix, observe, people_grants):
     """The defaults that sudo parses record what it prints, and no option or right of a person lifts that."""
-    silent = [g.who for g in of_people(sudo_grants, matrix) if g.options.get("log_output") is False]
+    silent = [g.who for g in people_grants if g.options.get("log_output") is False]
     default, *bound = sudo_defaults("log_output")
     observe(f"enregistrement par défaut : {default}, {len(silent)} droits et {bound.count(False)} réglages sans enregistrement")
     assert default is True, "les sessions sudo ne sont pas enregistrées"
@@ -205,10 +206,10 @@ def test_sudo_is_executable_by_its_group_only(host, people, observe):
 
 
 @pytest.mark.rule("sudo-no-subprocess")
-def test_noexec_is_default(sudo_grants, sudo_defaults, matrix, observe):
+def test_noexec_is_default(sudo_grants, sudo_defaults, matrix, observe, people_grants):
     """noexec is the default of the parsed policy and only rights to ALL carry EXEC."""
     loose = [
-        f"{grant.who} : {', '.join(grant.commands)}" for grant in of_people(sudo_grants, matrix)
+        f"{grant.who} : {', '.join(grant.commands)}" for grant in people_grants
         if grant.options.get("noexec") is False and grant.commands != ("ALL",)
     ]  # fmt: skip
     default, *bound = sudo_defaults("noexec")
