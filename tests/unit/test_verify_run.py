@@ -349,13 +349,12 @@ def test_interruption_cleans_up(tmp_path: Path, hosts: str) -> None:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    for _ in range(300):
-        if len(list(tmp_path.glob("trace-*"))) == len(hosts.split(",")):
-            break
+    deadline = time.monotonic() + 120  # a loaded machine takes its time
+    while len(list(tmp_path.glob("trace-*"))) < len(hosts.split(",")) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.3)
     os.killpg(running.pid, signal.SIGINT)
-    said = running.communicate(timeout=30)[0].decode()
+    said = running.communicate(timeout=120)[0].decode()
     assert running.returncode == 2, said
     assert "interrompue" in said
     assert list(tmp_path.glob("trace-*")) == []
