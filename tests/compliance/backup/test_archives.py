@@ -58,6 +58,20 @@ def test_next_run_is_planned(plan: Plan, site: Mapping[str, Any], facts: Any, ob
             assert inside, f"départ à {clock}, hors de la plage {window['starts']}-{window['ends']}"
 
 
+@pytest.mark.rule("backup-scheduled")
+@pytest.mark.acts
+def test_what_the_timer_starts_works(plan: Plan, host: Host, server: Host, context: Any, observe: Callable[[str], None]) -> None:
+    """The unit that the timer starts is started: the server receives the record of a scheduled run that succeeded."""
+    name = plan[-1]["component"]
+    known = int(server.run(f"cat {_path(context.name)} | wc -l").stdout)
+    done = host.run(f"systemctl start pgssi-backup@{name}.service", timeout=280)
+    wanted = (name, "scheduled", "success")
+    told = [r for r in _added(server, context.name, known) if (r["component"], r["kind"], r["status"]) == wanted]
+    observe(f"départ de {name} : code {done.rc}, {len(told)} réussite au journal du serveur")
+    assert done.rc == 0, f"ce que la minuterie lance échoue : {done.stderr.strip()[-150:]}"
+    assert told, "l'exécution planifiée n'a laissé aucune réussite au journal du serveur"
+
+
 def _clock(seconds: float, zone: str) -> str:
     sign = -1 if zone.startswith("-") else 1
     offset = sign * (int(zone[1:3]) * 60 + int(zone[4:6]))
@@ -101,8 +115,7 @@ def test_failed_run_is_journaled(plan: Plan, host: Host, server: Host, context: 
     name = plan[-1]["component"]
     known = int(server.run(f"cat {_path(context.name)} | wc -l").stdout)
     done = host.run(f"BORG_REMOTE_PATH=refused pgssi-backup run {name}", timeout=120)
-    added = [json.loads(line) for line in server.run(f"tail -n +{known + 1} {_path(context.name)}").stdout.splitlines()]
-    told = [record for record in added if (record["component"], record["status"]) == (name, "failure")]
+    told = [r for r in _added(server, context.name, known) if (r["component"], r["status"]) == (name, "failure")]
     observe(f"{len(told)} échec au journal du serveur" + (f" : {told[-1]['message'][:80]}" if told else ""))
     assert done.rc != 0, "l'exécution refusée par le serveur s'est dite réussie"
     assert told, "l'échec n'est pas au journal du serveur"
@@ -110,6 +123,11 @@ def test_failed_run_is_journaled(plan: Plan, host: Host, server: Host, context: 
 
 def _path(client: str) -> str:
     return f"/srv/pgssi-backup/{client}/journal.jsonl"
+
+
+def _added(server: Host, client: str, known: int) -> list[Seen]:
+    """Return the records of a client after the first ``known`` ones, as the server holds them."""
+    return [json.loads(line) for line in server.run(f"tail -n +{known + 1} {_path(client)}").stdout.splitlines()]
 
 
 @pytest.mark.rule("backup-content-restorable")
