@@ -83,7 +83,9 @@ def test_folders_of_results_are_enough(tmp_path: Path) -> None:
     """The folder that pgssi verify wrote stands for its results.json; the page links the reports beside it."""
     before = saved(tmp_path / "before", results_of("non_conforme")).parent
     after = saved(tmp_path / "after", results_of("conforme")).parent
-    page = Page(compare.write_comparison(before, after, tmp_path / "index.html", CATALOGUE).read_text("utf-8"))
+    answer = CliRunner().invoke(report_cli.app, ["compare", str(before), str(after), "-o", str(tmp_path / "index.html")])
+    assert answer.exit_code == 0, answer.output
+    page = Page((tmp_path / "index.html").read_text("utf-8"))
     assert {"before/report.html", "after/report.html"} <= {link.partition("#")[0] for link in page.links}
 
 

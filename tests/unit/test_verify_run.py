@@ -348,6 +348,7 @@ def test_interruption_cleans_up(tmp_path: Path, hosts: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests run in the background ignore Ctrl-C
     )
     for _ in range(300):
         if len(list(tmp_path.glob("trace-*"))) == len(hosts.split(",")):
@@ -410,9 +411,13 @@ def test_bad_request_on_the_command_line(tmp_path: Path) -> None:
             "no rule 'no-such-rule'",
         ),
         ("def test_x(host): pass\n", "exactly one"),
+        (
+            "import pytest\n@pytest.mark.rule('demo-passes')\n@pytest.mark.acts('fist')\ndef test_x(host): pass\n",
+            '"first" or "last"',
+        ),
         ("import no_such_module\n", "no_such_module"),
     ],
-    ids=["unknown-rule", "no-rule", "broken-file"],
+    ids=["unknown-rule", "no-rule", "unknown-turn", "broken-file"],
 )
 @pytest.mark.parametrize("hosts", ["h1", "h1,h2"])
 def test_bad_tests_are_told(tmp_path: Path, tests: str, told: str, hosts: str) -> None:

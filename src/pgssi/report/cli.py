@@ -13,14 +13,22 @@ from rich.table import Table
 from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.report import load_results, write
 from pgssi.report.compare import write_comparison
-from pgssi.report.document import read_document, results_file
+from pgssi.report.document import read_document
 from pgssi.report.view import gaps_by_host
 from pgssi.report.words import CAUSES, VERDICT_NAMES, clean, shorten, subject
 from pgssi.scoring import Cell, Finding, Level, score
 
 app = typer.Typer(help="Rapport HTML, comparaison et liste des écarts.", no_args_is_help=True)
 
-Results = Annotated[Path, typer.Argument(metavar="RESULTS.json", help="Résultats écrits par pgssi verify, ou leur répertoire.")]
+
+def _file(path: Path) -> Path:
+    """A folder that pgssi verify wrote stands for its results.json."""
+    return path / "results.json" if path.is_dir() else path
+
+
+Results = Annotated[
+    Path, typer.Argument(metavar="RESULTS", callback=_file, help="Résultats de pgssi verify : results.json ou son répertoire.")
+]
 STYLES = {"non_conforme": "red", "non_verifie": "magenta"}
 
 
@@ -30,14 +38,13 @@ def html(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Répertoire ; par défaut celui des résultats.")] = None,
 ) -> None:
     """Écrit report.html et junit.xml."""
-    source = results_file(results)
-    typer.echo(str(write(read_document(source), output or source.parent, source=str(source))))
+    typer.echo(str(write(read_document(results), output or results.parent, source=str(results))))
 
 
 @app.command()
 def compare(
-    before: Annotated[Path, typer.Argument(metavar="AVANT", help="Résultats de départ : results.json ou son répertoire.")],
-    after: Annotated[Path, typer.Argument(metavar="APRES", help="Résultats d'arrivée : results.json ou son répertoire.")],
+    before: Annotated[Path, typer.Argument(metavar="AVANT", callback=_file, help="Résultats de départ, ou leur répertoire.")],
+    after: Annotated[Path, typer.Argument(metavar="APRES", callback=_file, help="Résultats d'arrivée, ou leur répertoire.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Page HTML à écrire.")],
 ) -> None:
     """Écrit une page qui montre les deux rapports côte à côte et ce qui a changé."""

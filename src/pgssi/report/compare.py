@@ -13,7 +13,7 @@ from markupsafe import Markup
 from pgssi.catalogue import Catalogue, load_catalogue
 from pgssi.findings import VERDICTS
 from pgssi.report.cautions import Caution, cautions
-from pgssi.report.document import load_results, results_file
+from pgssi.report.document import load_results
 from pgssi.report.page import render
 from pgssi.report.view import captions
 from pgssi.report.words import Pair, subject
@@ -64,7 +64,7 @@ class Step:
 
 
 def write_comparison(before: Path, after: Path, page: Path, catalogue: Catalogue | None = None) -> Path:
-    """Write the comparison of two results.json files, or of their folders, as one page; return its path.
+    """Write the comparison of two results.json files as one page; return its path.
 
     The report.html beside each of them is linked when it is there. Raises InvalidInput for a bad document.
     """
@@ -78,7 +78,7 @@ def write_comparison(before: Path, after: Path, page: Path, catalogue: Catalogue
 def _side(name: Pair, path: Path, page: Path, catalogue: Catalogue) -> Side:
     results = load_results(path)
     judged = score(results, catalogue)
-    report = results_file(path).with_name("report.html")
+    report = path.with_name("report.html")
     link = Path(os.path.relpath(report, page.parent)).as_posix() if report.is_file() else ""
     return Side(name, results, judged, captions(results, judged), tuple(cautions(results, judged, catalogue)), link)
 

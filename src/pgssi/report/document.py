@@ -17,11 +17,6 @@ FORMAT = "pgssi-results/1"
 REMEDY = "Write it again with pgssi verify of this toolkit version"
 
 
-def results_file(path: Path) -> Path:
-    """Return the results.json that a path means: the file itself, or the one in this folder."""
-    return path / "results.json" if path.is_dir() else path
-
-
 def load_results(path: Path) -> dict[str, Any]:
     """Read and check one results.json; raise InvalidInput naming file, key, value and remedy."""
     document = read_document(path)
@@ -31,9 +26,9 @@ def load_results(path: Path) -> dict[str, Any]:
 
 
 def read_document(path: Path) -> Any:
-    """Read one JSON file, unchecked; raise InvalidInput when there is none. A folder stands for its results.json."""
+    """Read one JSON file, unchecked; raise InvalidInput when there is none."""
     try:
-        return json.loads(results_file(path).read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except OSError as error:
         problem = Problem(
             str(path), "", "", f"cannot be read: {error.strerror}", "Give a results.json, or the folder that pgssi verify wrote."

@@ -26,6 +26,8 @@ from pgssi.verify.results import Collector
 COLLECTOR = "pgssi-collector"
 TARGET = "_pgssi_target"
 PROPERTY = "pgssi"  # name under which a test's outcome travels in its last report
+# When a test that acts runs among those of its host, by the arguments of its mark; what only reads comes before, as 0.
+TURNS = {("first",): 1, (): 2, ("last",): 3}
 PHASES = pytest.StashKey[list[tuple[str, str]]]()
 STARTED = pytest.StashKey[float]()
 REDACTOR = pytest.StashKey[Redactor]()
@@ -105,6 +107,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     name = metafunc.definition.nodeid
     if len(markers) != 1 or len(markers[0].args) != 1:
         raise pytest.Collector.CollectError(f'{name}: exactly one @pytest.mark.rule("id") is needed')
+    acts = metafunc.definition.get_closest_marker("acts")
+    if acts and acts.args not in TURNS:
+        raise pytest.Collector.CollectError(f'{name}: @pytest.mark.acts takes nothing, "first" or "last"')
     rule = markers[0].args[0]
     if rule not in plan.catalogue.rules:
         raise pytest.Collector.CollectError(f"{name}: the catalogue has no rule {rule!r}")
@@ -124,9 +129,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _turn(item: pytest.Item) -> int:
-    """Return when a test runs on its host: what only reads comes first, then what acts, ``first`` and ``last`` apart."""
+    """Return when a test runs on its host."""
     acts = item.get_closest_marker("acts")
-    return 0 if acts is None else {"first": 1, "last": 3}.get("".join(acts.args), 2)
+    return TURNS[acts.args] if acts else 0
 
 
 def _host(item: pytest.Item) -> str | None:

@@ -25,15 +25,13 @@ def timer(facts, unit):
 def lockout(host, new_visitor, ssh_in, draw):
     """Lock a throw-away account over SSH, by hand of three wrong passwords; tell what happened at each moment."""
     person, seen = new_visitor(), {}
-    seen["login"] = person.login
     seen["before"] = ssh_in(person.login, person.password).rc
     for _ in range(2):
         ssh_in(person.login, draw(16))
     seen["after_two"] = ssh_in(person.login, person.password).rc
-    for _ in range(2):
+    for _ in range(3):
         ssh_in(person.login, draw(16))
     seen["start"] = host.check_output("cut -d. -f1 /proc/uptime").strip()
-    ssh_in(person.login, draw(16))
     seen["at_once"] = ssh_in(person.login, person.password).rc
     seen["person"] = person
     return seen
@@ -43,19 +41,20 @@ def lockout(host, new_visitor, ssh_in, draw):
 def reopening(host, lockout, ssh_script):
     """The folder in which the host itself notes when the locked account opens again, while other tests go on.
 
-    Its file ``seen`` gets a line for each try, from 50 s on: seconds from just before the third failure to the beginning of
+    Its file ``seen`` gets a line for each try, from 52 s on: seconds from just after the third failure to the beginning of
     the try, and to its end, and the exit code of ssh.
     """
-    attempt = ssh_script(lockout["login"], lockout["person"].password, "true", "$((63900 + i))")
+    start, person = lockout["start"], lockout["person"]
+    attempt = ssh_script(person.login, person.password, "true", "$((63900 + i))")
     folder = host.check_output("mktemp -d /run/pgssi-essai.XXXXXX").strip()
     script = f"""
 echo $$ > {folder}/pid
-sleep 50
+while read begun _ < /proc/uptime; [ "${{begun%.*}}" -lt {int(start) + 52} ]; do sleep 1; done
 for i in $(seq 40); do
     read begun _ < /proc/uptime
     ({attempt}) >/dev/null 2>&1; rc=$?
     read ended _ < /proc/uptime
-    echo "$((${{begun%.*}} - {lockout["start"]})) $((${{ended%.*}} - {lockout["start"]})) $rc" >> {folder}/seen
+    echo "$((${{begun%.*}} - {start})) $((${{ended%.*}} - {start})) $rc" >> {folder}/seen
     [ $rc != 0 ] || break
     sleep 3
 done
@@ -69,7 +68,8 @@ touch {folder}/done
 
 @pytest.mark.rule("lockout-three-failures")
 @pytest.mark.acts("first")
-def test_lockout(lockout, reopening, observe):
+@pytest.mark.usefixtures("reopening")
+def test_lockout(lockout, observe):
     """Real SSH logins: two wrong passwords do not lock; after three the right one is refused."""
     assert lockout["before"] == 0, "le bon mot de passe est refusé avant tout échec"
     two = "ouvert" if lockout["after_two"] == 0 else "verrouillé"
@@ -100,7 +100,7 @@ def test_lockout_lasts_a_minute_and_ends(host, lockout, reopening, observe):
 @pytest.mark.acts
 def test_lockout_is_recorded(host, lockout, observe):
     """The journal kept on disk is searched for the provoked lockout, its account, its source address and its time."""
-    login = lockout["login"]
+    login = lockout["person"].login
     host.run("journalctl --sync")
     command = f"journalctl -q --directory=/var/log/journal --since=-30min -o short-iso --facility=auth,authpriv | grep -F {login}"
     lines = host.run(command).stdout.splitlines()

@@ -269,17 +269,17 @@ def test_other_repositories_are_refused(clients: Mapping[str, Seen], a_client: A
     assert clients, "ce serveur ne tient aucun dépôt de sauvegarde"
     others = [name for name in clients if name != a_client.name]
     target = others[0] if others else "autre-client"
-    mine = a_client.borg("config --list :: ; true")
+    mine = a_client.borg("list --short")
     path = a_client.borg("list", a_client.repository(of=target))
     account = a_client.ssh(f"-l borg-{target}", "status")  # not borg: it may miss what ssh says when ssh ends at once
     root = a_client.borg("list", f"ssh://borg-{a_client.name}@{a_client.server}/etc")
     observe(f"dépôt de {target} : code {path.rc} ; compte de {target} : code {account.rc} ; /etc : code {root.rc}")
-    assert mine.rc == 0, "borg ne fonctionne pas sur le client"
+    assert mine.rc == 0, f"le client n'ouvre pas son propre dépôt : {mine.stderr[-150:]}"
     assert path.rc != 0 and "not allowed" in path.stderr.lower(), f"le dépôt de {target} n'est pas fermé : {path.stderr[-150:]}"
     assert account.rc != 0, f"le compte borg-{target} s'ouvre"
+    assert root.rc != 0 and "not allowed" in root.stderr.lower(), "un chemin hors du dépôt est accessible"
     if "permission denied" not in account.stderr.lower():
         not_verified(f"le compte borg-{target} n'a pas répondu : {account.stderr.strip()[-150:]}")
-    assert root.rc != 0 and "not allowed" in root.stderr.lower(), "un chemin hors du dépôt est accessible"
 
 
 @pytest.mark.rule("backup-accounts-separate")
