@@ -13,7 +13,7 @@ import pytest
 
 from pgssi.verify import NotVerified, sshd_views
 from pgssi.verify.facts import Facts
-from pgssi.verify.sshd_views import INSIDE, OUTSIDE, Server, connections, criteria, read_server, views
+from pgssi.verify.sshd_views import INSIDE, OUTSIDE, Server, View, connections, criteria, read_server, views
 
 PASSWD = ["root:x:0:0::/root:/bin/sh", "daemon:x:1:1::/:/usr/sbin/nologin", "alice:x:1000:1000::/home/alice:/bin/sh",
           "bob:x:1001:1001::/home/bob:/bin/sh", "carole:x:1002:50::/home/carole:/bin/sh"]  # fmt: skip
@@ -213,3 +213,23 @@ def test_lists_that_name_nobody() -> None:
     """A list of exceptions alone names nobody, as for sshd; two accounts that no list tells apart are one."""
     found = connections({"user": ["!alice"], "group": ["!adm"]}, {"alice": {"adm"}, "bob": set(), "carole": set()})
     assert {c["user"] for c in found} == {"root", "alice"}
+
+
+@pytest.mark.parametrize(
+    ("lists", "admitted"),
+    [
+        ({}, True),
+        ({"allowgroups": "backup"}, True),
+        ({"allowgroups": "staff"}, False),
+        ({"allowgroups": "staff b*"}, True),
+        ({"denygroups": "staff backup"}, False),
+        ({"allowusers": "alice@10.0.0.1"}, True),
+        ({"allowusers": "bob"}, False),
+        ({"denyusers": "al?ce"}, False),
+        ({"denyusers": "alice@10.0.0.1"}, True),
+        ({"allowusers": "alice", "allowgroups": "staff"}, False),
+    ],
+)
+def test_whom_a_server_lets_in(lists: dict[str, str], admitted: bool) -> None:
+    """Every list must let the login in; a place is no protection, since the intruder chooses it."""
+    assert View(Server(), {}, lists).admits("alice", {"alice", "backup"}) is admitted

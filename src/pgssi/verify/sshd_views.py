@@ -14,8 +14,9 @@ import itertools
 import math
 import re
 import shlex
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
@@ -66,6 +67,22 @@ class View:
     def get(self, keyword: str) -> str:
         """Return the value of a keyword, empty when sshd says nothing."""
         return self.settings.get(keyword, "")
+
+    def admits(self, login: str, groups: Collection[str]) -> bool:
+        """Return whether the lists of users and groups let a login in, from a place that suits whoever tries.
+
+        groups: all groups of the login, the primary one included. Source: sshd_config(5), where ``!`` means nothing here.
+        """
+        deny, allow, deny_groups, allow_groups = (
+            self.get(keyword).split() for keyword in ("denyusers", "allowusers", "denygroups", "allowgroups")
+        )
+        if any(fnmatchcase(login, pattern) for pattern in deny):
+            return False
+        if allow and not any(fnmatchcase(login, pattern.partition("@")[0]) for pattern in allow):
+            return False
+        if any(fnmatchcase(group, pattern) for pattern in deny_groups for group in groups):
+            return False
+        return not allow_groups or any(fnmatchcase(group, pattern) for pattern in allow_groups for group in groups)
 
     def __str__(self) -> str:
         """Say which server and which connection, briefly."""

@@ -108,6 +108,10 @@ class People:
         numbers = {fields[2] for fields in self.groups.values() if login in fields[3].split(",")}
         return {name for name, fields in self.groups.items() if fields[2] in numbers}
 
+    def primary(self, login: str) -> set[str]:
+        """Return the names of the primary group of a login."""
+        return {name for name, fields in self.groups.items() if fields[2] == self.passwd[login][3]}
+
 
 def number(text: str, default: Any) -> Any:
     """Read a number of passwd or shadow; a field that holds none is as good as empty."""
@@ -142,6 +146,22 @@ def people(facts: Any) -> People:
     )
 
 
+def _public_keys(text: str) -> set[tuple[str, str]]:
+    """Return the type and the body of each key of a file without options."""
+    return {(words[0], words[1]) for words in map(str.split, text.splitlines()) if len(words) > 1 and words[0][0] != "#"}
+
+
+@pytest.fixture(scope="session")
+def own_authorities(site: Any) -> Callable[[str], bool]:
+    """``own_authorities(text)``: whether each public key of a text is that of an authority of the site, as the control node
+    holds them.
+    """
+    names = ("site_backup_authority", "site_remote_authority")
+    paths = [Path(f"{site[name]}.pub").expanduser() for name in names if site.get(name)]
+    own = {key for path in paths if path.is_file() for key in _public_keys(path.read_text("utf-8"))}
+    return lambda text: _public_keys(text) <= own
+
+
 @pytest.fixture(scope="session")
 def matrix(site: Any, context: HostContext) -> Mapping[str, Account]:
     """The declared accounts of this host, by login, today."""
@@ -149,7 +169,7 @@ def matrix(site: Any, context: HostContext) -> Mapping[str, Account]:
 
 
 @pytest.fixture(scope="session")
-def sudo_policy(facts: Any) -> Mapping[str, Any]:
+def sudo_policy(facts: Any, relays: set[str]) -> Mapping[str, Any]:
     """The whole sudo policy as sudo's own parser reads it, from where sudo says that it is; aliases resolved."""
     shown = facts("access-sudo-version", "sudo -V")
     path = re.search(r"^Sudoers path: (.+)$", shown, re.MULTILINE)
@@ -160,9 +180,13 @@ def sudo_policy(facts: Any) -> Mapping[str, Any]:
         return {"Unknown": f"sudo ne sait pas lire sa politique : {result.stderr[-200:]}"}
     policy = dict(json.loads(BARE_TAG.sub(r"\1{\2}\3", result.stdout)))
     # In JSON an option for what runs as root (Defaults>root) looks like one for root's own use of sudo.
-    targets = f"cvtsudoers -e -f sudoers {shlex.quote(path[1])} | sed -n 's/^Defaults>[^ ]* */Defaults /p' | cvtsudoers -f json"
+    targets = (
+        rf"cvtsudoers -e -f sudoers {shlex.quote(path[1])} | sed -e :a -e '/\\$/N; s/\\\n//; ta' "
+        "| sed -n 's/^Defaults>/Defaults:/p' | cvtsudoers -f json"
+    )
     for entry in json.loads(facts("access-sudoers-targets", targets).strip() or "{}").get("Defaults", ()):
-        policy["Defaults"].append({**entry, "Binding": [{"command": "toute cible"}]})
+        if not {_named(target) for target in entry["Binding"]} <= relays:
+            policy["Defaults"].append({**entry, "Binding": [{"command": "toute cible"}]})
     return policy
 
 
@@ -235,13 +259,24 @@ def supplier_grants(site: Any, context: HostContext) -> set[tuple[str, tuple[str
 
 
 @pytest.fixture(scope="session")
-def sudo_defaults(sudo_policy: Mapping[str, Any], matrix: Mapping[str, Account]) -> Callable[..., list[Any]]:
+def relays(facts: Any, supplier_grants: set[Any]) -> set[str]:
+    """Those that suppliers' recorded relays run as, and their group while it holds nobody else: no person is any of them."""
+    accounts = {target for _, targets, _ in supplier_grants for target in targets}
+    group = next((entry for entry in facts.getent("group") if entry[0] == "pgssi-relays"), None)
+    if not group:
+        return accounts
+    members = {entry[0] for entry in facts.getent("passwd") if entry[3] == group[2]} | set(filter(None, group[3].split(",")))
+    return accounts | {"%pgssi-relays"} if members <= accounts else accounts
+
+
+@pytest.fixture(scope="session")
+def sudo_defaults(sudo_policy: Mapping[str, Any], matrix: Mapping[str, Account], relays: set[str]) -> Callable[..., list[Any]]:
     """``sudo_defaults("noexec")``: every value that some person may meet, the one for everybody first (None: unset).
 
-    Values bound to a user, a group, a command or a target count as much as the general one; those of root and of
-    automation alone do not.
+    Values bound to a user, a group, a command or a target count as much as the general one; those of root, of
+    automation and of suppliers' relays alone do not.
     """
-    exempt = {a.login for a in matrix.values() if a.kind == "automation"} | {"root"}
+    exempt = {a.login for a in matrix.values() if a.kind == "automation"} | {"root"} | relays
     found = [
         Default(tuple(_named(who) for who in entry.get("Binding", ())), option, value)
         for entry in sudo_policy.get("Defaults", ()) for options in entry["Options"] for option, value in options.items()

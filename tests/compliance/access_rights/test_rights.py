@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pgssi.habilitations import declared_groups, fingerprint
-from pgssi.verify.sshd_views import views
+from pgssi.verify.sshd_views import DEFAULT, views
 
 ROOT_FILES = Path(__file__).with_name("root_files.py").read_text("utf-8")
 OURS = {"pgssi-sudo", "pgssi-break-glass"}
@@ -89,19 +89,28 @@ def test_keys(people, matrix, observe):
 
 
 @pytest.mark.rule("rights-keys-exact")
-def test_keys_come_from_nowhere_else(facts, people, matrix, observe):
-    """For root and each account with a shell, every sshd reads keys from the home folder only and trusts no other host."""
+def test_keys_come_from_nowhere_else(facts, people, matrix, own_authorities, observe):
+    """For each account that an sshd lets in, it reads keys from the home folder only and trusts no other host.
+
+    A service of its own, beside the default sshd, may trust an authority of the site for the accounts that it admits.
+    """
     wrong = []
     asked = [login for login in people.passwd if login == "root" or login in matrix or not people.closed_shell(login)]
     for login in asked:
+        groups = people.member_of(login) | people.primary(login)
         for view in views(facts, login):
+            if not view.admits(login, groups):
+                continue
             files = [name.removeprefix("%h/") for name in view.get("authorizedkeysfile").split()]
             if not files or not set(files) <= {".ssh/authorized_keys", ".ssh/authorized_keys2", "none"}:
                 wrong.append(f"{login} : {' '.join(files) or 'réglages illisibles'}")
-            wrong += [
-                f"{login} : {keyword} {view.get(keyword)}" for keyword in ("authorizedkeyscommand", "trustedusercakeys")
-                if view.get(keyword) not in ("", "none")
-            ]  # fmt: skip
+            if view.get("authorizedkeyscommand") not in ("", "none"):
+                wrong.append(f"{login} : authorizedkeyscommand {view.get('authorizedkeyscommand')}")
+            trusted = view.get("trustedusercakeys")
+            if trusted not in ("", "none"):
+                keys = facts(f"access-ca:{trusted}", f"cat {shlex.quote(trusted)} 2>/dev/null; true")
+                if view.server.config == DEFAULT or not own_authorities(keys):
+                    wrong.append(f"{login} : trustedusercakeys {trusted}")
             wrong += [f"{login} : hostbasedauthentication"] if view.get("hostbasedauthentication") == "yes" else []
     observe(f"{len(asked)} comptes, {len(set(wrong))} autre(s) source(s) de clés pour sshd")
     assert not wrong, f"sshd accepte d'ailleurs : {', '.join(dict.fromkeys(wrong))}"

@@ -186,7 +186,9 @@ class Wire:
 
     def order(self, machine: str, do: str, timeout: float = 30.0, **settings: Any) -> Any:
         """Have one action of on_host.py done on a machine; return its answer."""
-        script = f"{SCRIPT}\nmain(json.loads({json.dumps(json.dumps({'do': do, **settings}))}))\n"
+        script = (
+            f"{SCRIPT}\nmain(json.loads({json.dumps(json.dumps({'do': do, 'sport': 40000 + self.number % 9000, **settings}))}))\n"
+        )
         command = f"{self.pythons.get(machine, 'python3')} -B -E -s -"
         done = self.channels[machine].run(command, stdin=script.encode(), timeout=timeout)
         if done.rc:

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-SPORT = 40321  # of every packet that we make, so that the watcher knows them
+SPORT = 40321  # of every packet that we make; each verifier gives its own, so that its watcher knows them
 NUMBERS = {"tcp": 6, "udp": 17}
 OUTGOING = 4  # PACKET_OUTGOING
 
@@ -254,4 +254,6 @@ ACTIONS = {action.__name__: action for action in (send, see, collect, serve, tal
 
 def main(order):
     """Do what an order says and print its answer."""
+    global SPORT
+    SPORT = order.pop("sport", SPORT)
     sys.stdout.write(json.dumps(ACTIONS[order.pop("do")](**order)))
