@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import shlex
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +56,19 @@ class Away:
         self.lab = lab
         self.site = load_inventory([str(INVENTORY)]).hosts[BASTION].variables
         self.port = int(self.site["site_remote"]["port"])
+
+    def source(self, person: str) -> str:
+        """Return the IPv4 address that a person's supplier declares."""
+        suppliers = self.site["site_suppliers"].values()
+        (mine,) = [one for one in suppliers if person in {each["id"] for each in one["people"]}]
+        return str(next(one for one in mine["addresses"] if ":" not in one)).split("/")[0]
+
+    def code(self, person: str) -> str:
+        """Return the present one-time code of a person (RFC 6238)."""
+        people = {each["id"]: each for one in self.site["site_suppliers"].values() for each in one["people"]}
+        digest = hmac.digest(base64.b32decode(people[person]["totp_secret"]), struct.pack(">Q", int(time.time()) // 30), "sha1")
+        at = digest[-1] & 15
+        return f"{(struct.unpack('>I', digest[at : at + 4])[0] & 0x7FFFFFFF) % 10**6:06d}"
 
     def place(self, host: str) -> Any:
         """Return the addresses of a host of one zone."""

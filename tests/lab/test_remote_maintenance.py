@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import secrets
 import shlex
-import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +53,7 @@ def inside(lab: Any) -> Callable[..., str]:
 def away(lab: Any, inside: Callable[..., str]) -> Iterator[Away]:
     """The supplier's machine. The modality has the bastion's key, put there by hand, and the editor's address leads here."""
     machine = Away(lab)
-    (thomas,) = [one for one in machine.site["site_suppliers"]["medidoc"]["addresses"] if ":" not in one]
+    thomas = machine.source(THOMAS)
     inside(AWAY, f"ip address replace {thomas} dev lo")
     inside(GATEWAY, f"ip route replace {thomas} via {machine.place(AWAY).v4}")
     lines = said(play("remote_session", "-e", "remote_session=keys").succeeded(), "Tell them")
@@ -102,8 +98,7 @@ def test_a_person_works_on_the_equipment_of_the_window(away: Away, windows: list
     )
     assert moved.returncode == 0, moved.stderr
     assert away.knock((away.place(BASTION).v6, away.port)) == ["open"]
-    (address,) = [one for one in away.site["site_suppliers"]["medidoc"]["addresses"] if ":" not in one]
-    server = away.run(away.work(THOMAS, thomas, "hostname; id -un", f"-b {address.split('/')[0]}"))
+    server = away.run(away.work(THOMAS, thomas, "hostname; id -un", f"-b {away.source(THOMAS)}"))
     assert server.stdout.split() == [SERVER, "maint-medidoc"], server.stderr
 
 
@@ -188,13 +183,12 @@ def test_closing_cuts_running_work_and_writes_the_report(
 ) -> None:
     """Closing ends a sleep and a copy within seconds; who, what, when, commands and files are in the report at once."""
     jeanne, paul, thomas = windows
-    (address,) = [one for one in away.site["site_suppliers"]["medidoc"]["addresses"] if ":" not in one]
     there = f"scp://{jeanne.account}@{away.place(BASTION).v4}:{away.port}"
     copy = (
         f"head -c 90000000 /dev/zero > gros && exec scp -q -l 4000 {away.options(JEANNE, jeanne.certificate)} gros {there}/gros"
     )
     sleep = away.work(PAUL, paul, "echo parti; exec sleep 4242", "-tt")
-    server = away.work(THOMAS, thomas, "echo parti; exec sleep 4343", f"-b {address.split('/')[0]}")
+    server = away.work(THOMAS, thomas, "echo parti; exec sleep 4343", f"-b {away.source(THOMAS)}")
     with away.going(sleep, "parti") as sleeping, away.going(copy) as copying, away.going(server, "parti") as serving:
         assert within(20, lambda: inside(MODALITY, "stat -c %s ~service/gros 2>/dev/null || true"))
         with ThreadPoolExecutor() as pool:
@@ -246,14 +240,20 @@ def test_the_clock_opens_and_ends(away: Away, inside: Callable[..., str]) -> Non
 
 @pytest.mark.parametrize("palier", [3])
 def test_a_second_factor_is_wanted(away: Away, palier: int) -> None:
-    """At palier 3 the certificate alone opens nothing; with the person's one-time code it does."""
-    (window,) = open_windows(away, (JEANNE, MODALITY))
-    people = {one["id"]: one for supplier in away.site["site_suppliers"].values() for one in supplier["people"]}
-    secret = base64.b32decode(people[JEANNE]["totp_secret"])
-    digest = hmac.new(secret, struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
-    at = digest[-1] & 15
-    code = f"{(struct.unpack('>I', digest[at : at + 4])[0] & 0x7FFFFFFF) % 10**6:06d}"
-    wrong = f"{(int(code) + 500_000) % 10**6:06d}"
-    tries = {given: away.run(away.work(JEANNE, window, "hostname", code=given)).stdout.strip() for given in ("", wrong, code)}
-    close_windows(window.account)
-    assert tries == {"": "", wrong: "", code: MODALITY}
+    """At palier 3 the certificate alone opens nothing; with the person's one-time code it does, on either equipment."""
+    assert palier == 3
+    pairs = {JEANNE: MODALITY, THOMAS: SERVER}
+    windows = open_windows(away, *pairs.items())
+    reached = {}
+    for (person, equipment), window in zip(pairs.items(), windows, strict=True):
+        code = away.code(person)
+        wrong = f"{(int(code) + 500_000) % 10**6:06d}"
+        more = f"-b {away.source(person)}"
+        for given in ("", wrong, code):
+            told = away.run(away.work(person, window, "hostname", more, given))
+            reached[person, given == code] = reached.get((person, given == code), "") + told.stdout.strip()
+        assert reached[person, True] == equipment, told.stderr
+    close_windows(",".join(window.account for window in windows))
+    assert reached == {
+        (person, right): equipment if right else "" for person, equipment in pairs.items() for right in (False, True)
+    }

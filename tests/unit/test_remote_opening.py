@@ -121,6 +121,7 @@ HEARD = {
         f"Failed keyboard-interactive/pam for {WHO}",
         CLOSED,
     ),
+    "one-time code missing": (f"Partial publickey for {WHO}: ED25519-CERT SHA256:x", CLOSED),
     "expired certificate": ("error: Certificate invalid: expired", f"Failed publickey for {WHO}: ED25519-CERT", CLOSED),
     "certificate of another person or equipment": ("error: Certificate invalid: name is not a listed principal", CLOSED),
     "no valid certificate": (f"Failed publickey for {WHO}: ED25519 SHA256:x", CLOSED),
