@@ -41,6 +41,7 @@ def site(palier: int = 2) -> dict[str, Any]:
     return {
         "site_name": "Essai",
         "site_palier": palier,
+        "site_backup_excluded": [{"scope": ["all"], "reason": "Essai du réseau seul.", "approved_by": "rssi"}],
         "site_zones": zones,
         "site_equipment": {
             "control": {"zone": "admin", "addresses": place(1, 1), "owner": "dsi", "use": "control"},

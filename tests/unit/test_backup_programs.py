@@ -131,8 +131,8 @@ def test_linked_components_share_one_timer() -> None:
 
 
 def test_a_run_takes_what_is_linked_in_order(program: Any) -> None:
-    """One component named brings the others, each after what it depends on; alone when they need not be together."""
+    """One component named brings the others, each after what it depends on; what nothing ties stays alone."""
     linked = program("pgssi_backup_client").linked
     plan = {entry["component"]: entry for entry in [component("docs", "base"), component("etc"), component("base")]}
-    assert linked(plan, ["base"], together=True) == ["base", "docs"]
-    assert linked(plan, ["docs"], together=False) == ["docs"]
+    assert linked(plan, ["base"]) == linked(plan, ["docs"]) == ["base", "docs"]
+    assert linked(plan, ["etc"]) == ["etc"]

@@ -121,10 +121,10 @@ def settings(name, component):
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def linked(components, names, together):
+def linked(components, names):
     """Return these components, together with all those that depends_on ties to them, each after those that it depends on."""
     wanted = set(names)
-    while together:
+    while True:
         more = {
             other
             for name, one in components.items()

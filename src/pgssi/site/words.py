@@ -250,10 +250,13 @@ MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ),
     ),
     "nothing_planned": (
-        ("hôte de backup_clients sans composant : rien n'y est sauvegardé", "Ajouter un composant au plan."),
         (
-            "host of backup_clients without a component: nothing of it is saved",
-            "Add a component to the plan.",
+            "ni composant au plan, ni exclusion : rien n'y est sauvegardé",
+            "Ajouter un composant, ou l'exclure dans site_backup_excluded.",
+        ),
+        (
+            "neither a component in the plan nor an exclusion: nothing of it is saved",
+            "Add a component, or exclude it in site_backup_excluded.",
         ),
     ),
     "secret_shared": (

@@ -1,28 +1,46 @@
 """Settings of every SSH server that runs on a host, as sshd itself resolves them for each kind of connection.
 
 ``sshd -T`` tells what holds for one connection of the default configuration. A host may run a second server, start
-the first with options of its own, or hold Match blocks that a single question never meets; here each running server
-is asked once for every Match block of its configuration, with a connection that the block is about.
+the first with options of its own, or hold Match blocks that a single question never meets, or that an earlier block
+hides from it; here each running server is asked once for every mix of connections that its Match blocks tell apart.
+Source: sshd_config(5), sshd(8), OpenSSH 9.2 to 9.9.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import itertools
+import math
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
 
 # The title of a listening sshd keeps its command line, whatever its file is called.
 LISTENERS = (
-    r"""for f in $(grep -las ' \[listener\] [0-9]' /proc/[0-9]*/cmdline); do tr '\0' ' ' < $f; echo; done 2>/dev/null; true"""
+    r"""for f in $(grep -las ' \[listener\] [0-9]' /proc/[0-9]*/cmdline); do tr '\0' ' ' < $f; echo; done 2>/dev/null; """
+    # The default server, when systemd starts it for each connection.
+    "systemctl -q is-active ssh.socket 2>/dev/null && echo 'sshd: /usr/sbin/sshd [listener] 0'; true"
 )
 DEFAULT = "/etc/ssh/sshd_config"
-INSIDE, OUTSIDE = "127.0.0.1", "192.0.2.7"
-LIMIT = 60
-_KEPT = "fopchHbC46iqteD"  # options of sshd(8)
+INSIDE, OUTSIDE, OUTSIDE6 = "127.0.0.1", "192.0.2.7", "2001:db8::7"
+LIMIT, DEPTH = 500, 16  # of questions to one server; of includes, as sshd
+KEPT = ("-f", "-o", "-p", "-g", "-h")  # options of sshd(8) that change what -T prints, or let it run
+OPTION = re.compile(r"-[46DdeGiqRrTtV]*(?:([CEbcfghkopu])(.*))?")
+CRITERIA = {
+    "user": "user", "group": "group", "host": "host", "address": "addr", "localaddress": "laddr", "localport": "lport",
+    "rdomain": "rdomain",
+}  # fmt: skip
+ALONE = ("all", "invalid-user")
+# A line of sshd_config: keyword, and the rest after blanks or one "="; then words of that, and what they are made of.
+DIRECTIVE = re.compile(r'"?([^ \t"=#]+)"?(?:[ \t]*=[ \t]*|[ \t]*)(.*)')
+_QUOTED = r"""\"(?:\\["'\\]|[^"])*"|'(?:\\["'\\]|[^'])*'"""
+WORD = re.compile(rf"""(?:\\["'\\ ]|{_QUOTED}|[^ \t"'])+""")
+PART = re.compile(rf"""\\(["'\\ ])|({_QUOTED})|([^"'])""")
 
 
 @dataclass(frozen=True)
@@ -51,29 +69,27 @@ class View:
 
     def __str__(self) -> str:
         """Say which server and which connection, briefly."""
-        asked = ", ".join(f"{key} {value}" for key, value in self.connection.items() if key != "host")
+        asked = ", ".join(f"{key} {value}" for key, value in self.connection.items() if value != "localhost")
         return f"{self.server.label() or 'sshd'} ({asked})"
 
 
 def read_server(title: str) -> Server:
     """Return the server whose process title this is: ``sshd: /usr/sbin/sshd -D -p 22 [listener] 0 of 10-100``."""
-    words = title.partition(" [listener]")[0].split()[1:]
     options: list[str] = []
-    config, keep = DEFAULT, ""
-    for word in words[1:]:
-        if re.fullmatch(rf"-[{_KEPT}]+\S*", word):
-            match = re.match(r"-[46iqteD]*([fopchHbC]?)(.*)", word)
-            letter, value = (match[1], match[2]) if match else ("", "")
-            keep = letter if letter in ("f", "o", "p") else ""
-            if keep:
-                options.append(f"-{letter}")
-                if value:
-                    options.append(value)
-        elif keep:
-            options = [*options[:-1], f"{options[-1]} {word}"] if not options[-1].startswith("-") else [*options, word]
-    for flag, value in zip(options[::2], options[1::2], strict=False):
+    config, letter = DEFAULT, ""
+    for word in title.rpartition(" [listener]")[0].split()[2:]:
+        found = OPTION.fullmatch(word)
+        if letter and not options[-1]:
+            options[-1] = word
+        elif found:
+            letter = found[1] or ""
+            options += [f"-{letter}", found[2]] if letter else []
+        elif letter == "o":  # the title has lost the quotes around its value
+            options[-1] += f" {word}"
+    kept = [(flag, value) for flag, value in zip(options[::2], options[1::2], strict=True) if flag in KEPT]
+    for flag, value in kept:
         config = value if flag == "-f" else config
-    return Server(tuple(options), config)
+    return Server(tuple(itertools.chain(*kept)), config)
 
 
 def servers(facts: Facts) -> list[Server]:
@@ -82,72 +98,147 @@ def servers(facts: Facts) -> list[Server]:
     return list(dict.fromkeys(found)) or [Server()]
 
 
-def _lines(facts: Facts, path: str, depth: int = 0) -> Iterator[str]:
-    safe = path if re.fullmatch(r"[\w./*?\[\]@%+:,-]+", path) else shlex.quote(path)
-    for raw in facts(f"sshd-file:{path}", f"cat {safe} 2>/dev/null; true").splitlines():
-        words = raw.strip().replace('"', "").replace("=", " ", 1).split()
-        if words and words[0].lower() == "include" and depth < 8:
-            for name in words[1:]:
-                yield from _lines(facts, name if name.startswith("/") else f"/etc/ssh/{name}", depth + 1)
-        elif words and not words[0].startswith("#"):
-            yield raw
-
-
-def _address(pattern: str) -> str:
-    try:
-        network = ipaddress.ip_network(pattern, strict=False)
-        return str(network.network_address + (1 if network.num_addresses > 2 else 0))
-    except ValueError:
-        return pattern.replace("*", "7").replace("?", "7")
-
-
-def _sample(patterns: str, kind: str) -> str:
-    """Return something that the first positive pattern of a Match criterion is about."""
-    wanted = next((p for p in patterns.split(",") if p and not p.startswith("!")), "")
-    return _address(wanted) if kind in ("addr", "laddr") else wanted.replace("*", "x").replace("?", "x")
-
-
-def matches(lines: Iterator[str], members: dict[str, str]) -> list[dict[str, str]]:
-    """Return a connection for each Match block. members: someone of each group, by group name."""
-    keys = {"user": "user", "host": "host", "address": "addr", "localaddress": "laddr", "localport": "lport"}
+def _arguments(text: str) -> list[str]:
+    """Cut the arguments of a keyword as sshd does: at blanks, save in quotes, up to a comment."""
     found = []
-    for line in lines:
-        words = line.strip().replace('"', "").replace("=", " ").split()
-        if words[0].lower() != "match":
+    for word in WORD.findall(text):
+        if word.startswith("#"):
+            break
+        parts = PART.findall(word)
+        found.append(
+            "".join(bare or escaped or re.sub(r"""\\(["'\\])""", r"\1", quoted[1:-1]) for escaped, quoted, bare in parts)
+        )
+    return found
+
+
+def _lines(facts: Facts, path: str, within: tuple[str, ...] = ()) -> Iterator[tuple[str, list[str]]]:
+    """Return each keyword in lower case and its arguments, included files in place. path may be a pattern of glob(3)."""
+    safe = re.sub(r"[^\w./*?\[\]!^@%+:,-]", r"\\\g<0>", path)
+    for raw in facts(f"sshd-file:{path}", f'for f in {safe}; do cat "$f"; echo; done 2>/dev/null; true').split("\n"):
+        found = DIRECTIVE.match(raw.strip(" \t\r\f"))
+        if not found:
             continue
-        connection = {}
-        for criterion, value in zip(words[1::2], words[2::2], strict=False):
-            if criterion.lower() in keys:
-                key = keys[criterion.lower()]
-                connection[key] = _sample(value, key)
-            elif criterion.lower() == "group":
-                connection["user"] = next((members[g] for g in value.split(",") if members.get(g)), "")
-        found.append({key: value for key, value in connection.items() if value})
-    return [connection for connection in found if connection]
+        keyword, arguments = found[1].lower(), _arguments(found[2])
+        if keyword == "include":
+            for name in (name if name.startswith("/") else f"/etc/ssh/{name}" for name in arguments):
+                if name not in (*within, path) and len(within) < DEPTH:
+                    yield from _lines(facts, name, (*within, path))
+        else:
+            yield keyword, arguments
+
+
+def criteria(lines: Iterable[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """Return the lists of patterns that the Match lines of a configuration compare with, by part of a connection."""
+    found: dict[str, list[str]] = {}
+    for keyword, arguments in lines:
+        words = iter(arguments if keyword == "match" else ())
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name.lower() not in ALONE:
+                value = value if equals else next(words, "")
+                found.setdefault(CRITERIA.get(name.lower(), ""), []).append(value)
+    return {part: list(dict.fromkeys(lists)) for part, lists in found.items() if part}
+
+
+def _like(value: str, pattern: str) -> bool:
+    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), value, re.DOTALL))
+
+
+def _like_host(value: str, pattern: str) -> bool:
+    return _like(value, pattern.lower())
+
+
+def _like_address(value: str, pattern: str) -> bool:
+    try:
+        return ipaddress.ip_address(value) in ipaddress.ip_network(pattern, strict=False)
+    except ValueError:
+        return _like(value, pattern)
+
+
+def _listed(value: str, patterns: str, like: Callable[[str, str], bool]) -> bool | None:
+    """Tell whether a list of patterns names the value; None when it does to leave it out."""
+    named = [pattern for pattern in patterns.split(",") if like(value, pattern.removeprefix("!"))]
+    return None if any(pattern.startswith("!") for pattern in named) else bool(named)
+
+
+def _names(lists: Iterable[str]) -> list[str]:
+    """Return names that the patterns are about."""
+    patterns = [pattern.removeprefix("!") for each in lists for pattern in each.split(",")]
+    return [p.replace("?", fill[:1] or "x").replace("*", fill) for p in patterns for fill in ("x", "", "q7")]
+
+
+def _addresses(lists: Iterable[str]) -> list[str]:
+    """Return the first address of each network, and the first beyond: no list can tell others apart; samples of wildcards."""
+    found = []
+    for pattern in (pattern.removeprefix("!") for each in lists for pattern in each.split(",")):
+        tried = [
+            pattern.replace("?", "1").replace("*", fill) for fill in ("1", "1.1", "1.1.1", "1.1.1.1", "", ".1", "1::1", ":1")
+        ]
+        with contextlib.suppress(ValueError):
+            network = ipaddress.ip_network(pattern, strict=False)
+            tried = [str(network.network_address)]
+            tried.append(str(network.broadcast_address + 1))
+        for address in tried:
+            with contextlib.suppress(ValueError):
+                found.append(str(ipaddress.ip_address(address)))
+    return found
+
+
+def _distinct(always: list[str], others: Iterable[str], tell: Callable[[str], Hashable]) -> list[str]:
+    """Return what is always asked, and one of the others for each answer of ``tell`` that is still missing."""
+    first: dict[Hashable, str] = {}
+    for value in (*always, *(other for other in others if other and "," not in other)):
+        first.setdefault(tell(value), value)
+    return list(dict.fromkeys((*always, *first.values())))
+
+
+def connections(compared: dict[str, list[str]], groups: dict[str, set[str]], user: str = "") -> list[dict[str, str]]:
+    """Return connections that differ for the Match lines, in every mix. groups: those of each account."""
+    lists = {part: compared.get(part, []) for part in CRITERIA.values()}
+
+    def account(login: str) -> Hashable:
+        by_name = [_listed(login, patterns, _like) for patterns in lists["user"]]
+        by_group = [{_listed(group, patterns, _like) for group in groups.get(login, ())} for patterns in lists["group"]]
+        return (*by_name, *(True in answers and None not in answers for answers in by_group))
+
+    def choices(part: str, always: list[str], others: Iterable[str], like: Callable[[str, str], bool] = _like) -> list[str]:
+        return _distinct(always, others, lambda value: tuple(_listed(value, patterns, like) for patterns in lists[part]))
+
+    mixed = {
+        "user": [user] if user else _distinct(["root"], [*groups, *_names(lists["user"])], account),
+        "host": choices("host", ["localhost"], map(str.lower, [*_names(lists["host"]), "q7.invalid"]), _like_host),
+        "addr": choices("addr", [INSIDE, OUTSIDE], [*_addresses(lists["addr"]), OUTSIDE6], _like_address),
+        "laddr": choices("laddr", [INSIDE], [*_addresses(lists["laddr"]), OUTSIDE6], _like_address),
+        "lport": choices("lport", ["22"], [*filter(str.isdigit, lists["lport"]), "65535"]),
+        "rdomain": choices("rdomain", ["q7"], _names(lists["rdomain"])),
+    }
+    mixed = {part: values for part, values in mixed.items() if part in ("user", "host", "addr") or lists[part]}
+    if math.prod(map(len, mixed.values())) > LIMIT:
+        not_verified("la configuration de sshd distingue trop de connexions pour que toutes soient essayées")
+    return [dict(zip(mixed, values, strict=True)) for values in itertools.product(*mixed.values())]
 
 
 def views(facts: Facts, user: str = "") -> list[View]:
-    """Return what each server answers: from inside, from outside, and to each of its Match blocks.
+    """Return what each server answers: from inside, from outside, and to whatever else its Match blocks tell apart.
 
-    user: the login to ask about, even for blocks about another; without it, root or the one that a block names.
+    user: the login to ask about, even for blocks about another; without it, root and those that blocks name.
     """
-    by_number = {entry[3]: entry[0] for entry in facts.getent("passwd") if len(entry) > 3}
-    groups = [entry for entry in facts.getent("group") if len(entry) > 3]
-    members = {g[0]: g[3].split(",")[0] or by_number.get(g[2], "") for g in groups}
+    primary = {entry[0]: entry[3] for entry in facts.getent("passwd") if len(entry) > 3}
+    named = [entry for entry in facts.getent("group") if len(entry) > 3]
+    groups = {login: {g[0] for g in named if login in g[3].split(",") or gid == g[2]} for login, gid in primary.items()}
     found = []
     for server in servers(facts):
-        asked: list[dict[str, str]] = [{"addr": INSIDE}, {"addr": OUTSIDE}, *matches(_lines(facts, server.config), members)]
-        whole = [{"user": "root", "host": "localhost", "addr": INSIDE} | c | ({"user": user} if user else {}) for c in asked]
-        for connection in [dict(pairs) for pairs in dict.fromkeys(tuple(sorted(c.items())) for c in whole)][:LIMIT]:
-            found.append(View(server, connection, _ask(facts, server, connection)))
+        compared = criteria(_lines(facts, server.config))
+        found += [View(server, asked, _ask(facts, server, asked)) for asked in connections(compared, groups, user)]
     return found
 
 
 def _ask(facts: Facts, server: Server, connection: dict[str, str]) -> dict[str, str]:
-    criteria = ",".join(f"{key}={value}" for key, value in sorted(connection.items()))
-    command = " ".join(["/usr/sbin/sshd", "-T", *map(shlex.quote, server.options), "-C", shlex.quote(criteria)])
+    asked = ",".join(f"{key}={value}" for key, value in sorted(connection.items()))
+    command = " ".join(["/usr/sbin/sshd", "-T", *map(shlex.quote, server.options), "-C", shlex.quote(asked)])
     settings: dict[str, str] = {}
     for line in facts(f"sshd:{command}", command).splitlines():
         keyword, _, value = line.strip().partition(" ")
+        keyword = keyword.lower()  # later versions write PermitRootLogin
         settings[keyword] = f"{settings[keyword]} {value}" if keyword in settings else value
     return settings

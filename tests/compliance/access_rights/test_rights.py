@@ -96,7 +96,7 @@ def test_keys_come_from_nowhere_else(facts, people, matrix, observe):
     for login in asked:
         for view in views(facts, login):
             files = [name.removeprefix("%h/") for name in view.get("authorizedkeysfile").split()]
-            if not set(files) <= {".ssh/authorized_keys", ".ssh/authorized_keys2", "none"}:
+            if not files or not set(files) <= {".ssh/authorized_keys", ".ssh/authorized_keys2", "none"}:
                 wrong.append(f"{login} : {' '.join(files) or 'réglages illisibles'}")
             wrong += [
                 f"{login} : {keyword} {view.get(keyword)}" for keyword in ("authorizedkeyscommand", "trustedusercakeys")
