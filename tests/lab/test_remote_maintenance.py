@@ -221,7 +221,7 @@ def test_closing_cuts_running_work_and_writes_the_report(
 
 def test_the_clock_opens_and_ends(away: Away, inside: Callable[..., str]) -> None:
     """Before its start a window opens nothing; at its end the session is cut, with nobody there, and reported when asked."""
-    start = datetime.now(UTC) + timedelta(seconds=60)
+    start = datetime.now(UTC) + timedelta(seconds=90)
     (window,) = open_windows(away, (JEANNE, MODALITY), start=start.isoformat(), duration="1m")
     end = start.timestamp() + 60
     door = (away.place(BASTION).v4, away.port)
