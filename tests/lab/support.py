@@ -28,7 +28,7 @@ class Play:
     document: Mapping[str, Any]
     output: str
 
-    def _results(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    def results(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         for play in self.document.get("plays", ()):
             for task in play["tasks"]:
                 for host, result in task["hosts"].items():
@@ -36,19 +36,19 @@ class Play:
 
     def changed(self) -> set[tuple[str, str]]:
         """Return (host, task name) of everything reported as changed."""
-        return {(host, name) for host, name, result in self._results() if result.get("changed")}
+        return {(host, name) for host, name, result in self.results() if result.get("changed")}
 
     def failures(self) -> list[str]:
         """Return one readable line per failed or unreachable task."""
         return [
             f"{host}: {name}: {result.get('msg', result)}"
-            for host, name, result in self._results()
+            for host, name, result in self.results()
             if result.get("failed") or result.get("unreachable")
         ]
 
     def tasks(self, host: str) -> int:
         """Return how many tasks this host went through, skipped ones included."""
-        return sum(1 for name, _task, _result in self._results() if name == host)
+        return sum(1 for name, _task, _result in self.results() if name == host)
 
     def succeeded(self) -> Play:
         """Return itself; fail the test with Ansible's own messages otherwise."""

@@ -66,6 +66,7 @@ def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[
             "pytest",
             "-q",
             str(COMPLIANCE),
+            "--import-mode=importlib",
             "-p",
             "pgssi.verify.plugin",
             "-p",

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Any
 
-from site_builder import AUTOMATION
+from site_builder import AUTOMATION, public_key
 
 from pgssi.paths import ROOT
 
@@ -28,6 +28,7 @@ ATTESTATION = {
 }
 STEP = {"palier": 2, "by": date(2029, 1, 1)}
 ALLY = {**PERSON, "accounts": [{"login": "x", "kind": "business", "keys": []}]}
+ACME = ("site_suppliers", "acme-imagerie")
 BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     # path, new value, file that must be named, part of the message or remedy
     (("site_peple",), [], "", "« site_people »"),
@@ -135,6 +136,43 @@ BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     (("site_backup_plan", 1, "paths"), ["srv/dpi"], "backup.yml", "absolu"),
     (("site_backup_plan", 1, "paths"), ["/srv/$(id)"], "backup.yml", "shell"),
     (("site_backup_plan", 1, "paths"), ["/srv/../etc"], "backup.yml", ".."),
+    (("site_remote", "port"), 0, "suppliers.yml", "entre 1 et 65535"),
+    (("site_remote", "port"), 22, "suppliers.yml", "SSH des exploitants"),
+    (("site_remote", "longest_hours"), "8h", "suppliers.yml", "un nombre entier"),
+    (("site_remote", "longest_hours"), 200, "suppliers.yml", "entre 1 et 72"),
+    (("site_remote", "notice_days"), -1, "suppliers.yml", "entre 0 et 365"),
+    (("site_remote", "approvers"), [], "suppliers.yml", "au moins 1"),
+    (("site_remote", "approvers"), ["rsi"], "suppliers.yml", "« rssi »"),
+    (("site_remote", "approvers"), ["acme-jdurand"], "suppliers.yml", "site_contacts, site_people"),
+    (("site_remote", "aprovers"), ["rssi"], "suppliers.yml", "« approvers »"),
+    (("site_remote_authority",), ..., "", "La définir"),
+    (("site_log_authority",), ..., "", "La définir"),
+    (("site_suppliers", "ACME"), {}, "suppliers.yml", "a-z"),
+    (ACME, {"title": "ACME"}, "suppliers.yml", "clé absente"),
+    ((*ACME, "contract_until"), "2027-31-12", "suppliers.yml", "AAAA-MM-JJ"),
+    ((*ACME, "addresses"), [], "suppliers.yml", "au moins 1"),
+    ((*ACME, "addresses", 0), "acme.example", "suppliers.yml", "203.0.113.10/32"),
+    ((*ACME, "addresses", 0), "203.0.113.10/29", "suppliers.yml", "203.0.113.8/29"),
+    ((*ACME, "addresses", 0), "0.0.0.0/0", "suppliers.yml", "au moins 24"),
+    ((*ACME, "addresses", 0), "2001:db8::/32", "suppliers.yml", "au moins 48"),
+    ((*ACME, "people", 1, "id"), "acme-jdurand", "suppliers.yml", "site_suppliers.acme-imagerie.people[0]"),
+    ((*ACME, "people", 1, "id"), "adurand", "suppliers.yml", "site_people"),
+    (("site_suppliers", "medidoc", "people", 0, "id"), "acme-pmartin", "suppliers.yml", "acme-imagerie"),
+    ((*ACME, "people", 0, "keys"), ["ssh-ed25519 AAAAtooshort x"], "suppliers.yml", ".pub"),
+    ((*ACME, "people", 0, "keys"), KEYS[:1], "suppliers.yml", "partagée"),
+    ((*ACME, "people", 0, "keys"), [public_key("acme-pmartin")], "suppliers.yml", "partagée"),
+    ((*ACME, "people", 0, "totp_secret"), "123456", "suppliers.yml", "base32"),
+    ((*ACME, "people", 0, "phone"), "0600000000", "suppliers.yml", "clé inconnue"),
+    ((*ACME, "equipment", 0, "name"), "irm2", "suppliers.yml", "« irm1 »"),
+    ((*ACME, "equipment", 0, "name"), ..., "suppliers.yml", "clé absente"),
+    ((*ACME, "equipment", None), {"name": "irm1", "account": "service"}, "suppliers.yml", "deux fois"),
+    ((*ACME, "equipment", 0, "account"), ..., "suppliers.yml", "clé absente"),
+    ((*ACME, "equipment", 0, "account"), "ser vice", "suppliers.yml", "a-z"),
+    ((*ACME, "equipment", 0, "port"), 70000, "suppliers.yml", "65535"),
+    ((*ACME, "equipment", 0, "protocol"), "rdp", "suppliers.yml", "ssh, tcp"),
+    ((*ACME, "equipment", 0, "host_keys"), ["SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"], "suppliers.yml", ".pub"),
+    (("site_suppliers", "medidoc", "equipment", 0, "account"), "root", "suppliers.yml", "système"),
+    (("site_suppliers", "medidoc", "equipment", 0, "account"), "clemoine", "suppliers.yml", "système"),
     (
         ("site_waivers", None),
         {**WAIVER, "rule": "backup-encrypted-in-transt"},

@@ -121,6 +121,7 @@ HEARD = {
         f"Failed keyboard-interactive/pam for {WHO}",
         CLOSED,
     ),
+    "one-time code missing": (f"Partial publickey for {WHO}: ED25519-CERT SHA256:x", CLOSED),
     "expired certificate": ("error: Certificate invalid: expired", f"Failed publickey for {WHO}: ED25519-CERT", CLOSED),
     "certificate of another person or equipment": ("error: Certificate invalid: name is not a listed principal", CLOSED),
     "no valid certificate": (f"Failed publickey for {WHO}: ED25519 SHA256:x", CLOSED),
@@ -141,6 +142,26 @@ def test_refusals_are_named(refusals: ModuleType, reason: str) -> None:
     assert [line for line in said if line] == [
         f'decision=refused reason="{reason}" person=jdurand account="rm-irm1_jdurand" target=irm1 source=203.0.113.9'
     ]
+
+
+def test_a_right_code_outside_a_window_is_no_wrong_code(refusals: ModuleType) -> None:
+    """With two factors sshd tells that the code failed, and PAM, under another number, that the account is closed."""
+    watch = refusals.Watch()
+    messages = [("7", f"Postponed keyboard-interactive for {WHO} [preauth]"),
+                ("9", "Accepted google_authenticator for rm-irm1_jdurand"),
+                ("9", "pam_unix(pgssi-remote-sshd:account): account rm-irm1_jdurand has expired (account expired)"),
+                ("7", f"Failed keyboard-interactive/pam for {WHO}"), ("7", CLOSED)]  # fmt: skip
+    (line,) = filter(None, [watch.hear(pid, text) for pid, text in messages])
+    assert 'reason="outside a window"' in line
+
+
+def test_a_number_that_comes_back_is_another_connection(refusals: ModuleType) -> None:
+    """After an accepted login, the same process number is refused: the refusal is told."""
+    watch = refusals.Watch()
+    messages = [f"Accepted publickey for {WHO}: ED25519-CERT SHA256:x", "User child is on pid 8",
+                'Connection from 203.0.113.9 port 4000 on 10.0.9.10 port 2222 rdomain ""',
+                f"Failed publickey for {WHO}: ED25519 SHA256:x", CLOSED]  # fmt: skip
+    assert [bool(watch.hear("7", text)) for text in messages] == [False, False, False, False, True]
 
 
 def test_a_login_that_tries_two_keys_is_no_refusal(refusals: ModuleType) -> None:

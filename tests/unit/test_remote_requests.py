@@ -37,6 +37,10 @@ def test_durations_are_read(text: str, minutes: int) -> None:
 REFUSED = {
     "unknown person": ({"person": "jdupont"}, "person", "n'est l'intervenant"),
     "another equipment": ({"equipment": "scanner"}, "equipment", "n'est pas un équipement"),
+    "nobody": ({"person": None}, "person", "absent"),
+    "no equipment": ({"equipment": None}, "equipment", "absent"),
+    "no approver": ({"approver": None}, "approver", "absent"),
+    "list for a person": ({"person": ["jdurand"]}, "person", "n'est l'intervenant"),
     "person without key": ({"person": "sanscle"}, "person", "clé publique"),
     "unknown approver": ({"approver": "inconnu"}, "approver", "n'est ni une personne"),
     "approver who left": ({"approver": "parti"}, "approver", "n'est ni une personne"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from site_builder import demo_inventory
-from site_faults import ALLY, BAD, WAIVER
+from site_faults import ACME, ALLY, BAD, WAIVER
 
 from pgssi.catalogue import load_catalogue
 from pgssi.site import Host, Review, review
@@ -129,6 +129,10 @@ MIND: list[tuple[tuple[Any, ...], Any, str]] = [
     (("site_backup_plan", 1, "dmard_hours"), 2, "d'abord"),
     (("site_backup_plan", 3), ..., "rien n'y est sauvegardé"),
     (("site_trajectory", 2, "by"), date(2027, 7, 1), ""),
+    ((*ACME, "contract_until"), date(2026, 6, 30), "aucune intervention ne s'ouvrira"),
+    ((*ACME, "people", 0, "keys"), [], "rien ne pourra lui être ouvert"),
+    ((*ACME, "equipment", 0, "host_keys"), ..., "refusera de s'y connecter"),
+    ((*ACME, "addresses"), ["203.0.113.0/24"], ""),
 ]
 
 

@@ -125,8 +125,9 @@ def end(config: dict, names: list[str]) -> list[str]:
 
 
 def publish(folder: Path, wanted: dict[str, str]) -> None:
-    """Keep exactly these readable files, by name."""
+    """Keep exactly these files, by name, readable by all."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
     for path in folder.iterdir():
         if path.name not in wanted:
             path.unlink()
@@ -135,6 +136,7 @@ def publish(folder: Path, wanted: dict[str, str]) -> None:
         if not path.exists() or path.read_text("utf-8") != text:
             partial = folder / f".{name}"
             partial.write_text(text, "utf-8")
+            partial.chmod(0o644)
             partial.replace(path)
 
 

@@ -14,7 +14,7 @@ RSA_BITS = 2048  # below, sshd of Debian 13 itself may refuse (RequiredRSASize)
 def check_keys(site: Site) -> Iterator[Finding]:
     """Yield the keys that cannot be used, and those that two accounts share."""
     owners: dict[str, tuple[str, Path]] = {}
-    for path, owner, key in _account_keys(site):
+    for path, owner, key in account_keys(site):
         mark = yield from usable_key(path, key)
         if not mark:
             continue
@@ -27,7 +27,8 @@ def check_keys(site: Site) -> Iterator[Finding]:
         yield from usable_key(path, key)
 
 
-def _account_keys(site: Site) -> Iterator[tuple[Path, str, str]]:
+def account_keys(site: Site) -> Iterator[tuple[Path, str, str]]:
+    """Yield every key that opens an account of the site: where it stands, the login, the key."""
     for path, person in site.entries("site_people"):
         for index, account in enumerate(person["accounts"]):
             for number, key in enumerate(account["keys"]):

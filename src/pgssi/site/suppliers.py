@@ -7,9 +7,10 @@ from typing import Any
 
 from netaddr import AddrFormatError, IPNetwork
 
+from pgssi.habilitations import fingerprint
 from pgssi.remote.model import account_name
-from pgssi.site.keys import usable_key
-from pgssi.site.model import Finding, Path, Site, nearest
+from pgssi.site.keys import account_keys, usable_key
+from pgssi.site.model import Finding, Path, Site, dotted, nearest
 from pgssi.site.people import RESERVED, logins
 
 WIDEST = {4: 24, 6: 48}  # shortest prefix of a supplier's network: beyond, it says nothing any more
@@ -20,11 +21,15 @@ def check_suppliers(site: Site) -> Iterator[Finding]:
     suppliers = list(site.entries("site_suppliers"))
     if suppliers and not any("bastions" in host.groups for host in site.hosts.values()):
         yield Finding("no_bastion", ("site_suppliers",), "")
-    if suppliers and "site_remote_authority" not in site.values:
-        yield Finding("missing_variable", ("site_remote_authority",))
+    if suppliers and not any("log_servers" in host.groups for host in site.hosts.values()):
+        yield Finding("no_log_server", ("site_suppliers",), "")
+    for name in ("site_remote_authority", "site_log_authority"):
+        if suppliers and name not in site.values:
+            yield Finding("missing_variable", (name,))
     yield from _approvers(site)
+    yield from _port(site)
     people: dict[str, Path] = {}
-    keys: dict[str, Path] = {}
+    keys = {mark: path for path, _, key in account_keys(site) if (mark := _mark(key))}
     accounts: dict[str, Path] = {}
     for path, supplier in suppliers:
         if supplier["contract_until"] < site.today.isoformat():
@@ -35,8 +40,8 @@ def check_suppliers(site: Site) -> Iterator[Finding]:
         for equipment in supplier["equipment"]:
             for index, person in enumerate(supplier["people"]):
                 name, where = account_name(equipment["name"], person["id"]), (*path, "people", index, "id")
-                if name in accounts and accounts[name] != where:
-                    yield Finding("login_twice", where, name, {"other": ".".join(map(str, accounts[name]))})
+                if accounts.get(name, where) != where and people[person["id"]] == where[:-1]:
+                    yield Finding("login_twice", where, name, {"other": dotted(accounts[name])})
                 accounts.setdefault(name, where)
 
 
@@ -50,6 +55,22 @@ def _approvers(site: Site) -> Iterator[Finding]:
                 "known": ", ".join(known[:30]) or "-",
             }
             yield Finding("unknown_reference", ("site_remote", "approvers", index), name, details)
+
+
+def _port(site: Site) -> Iterator[Finding]:
+    """Yield a port of the suppliers' service that the operators' SSH of a bastion has already."""
+    port = (site.sound("site_remote") or {}).get("port")
+    for host in site.hosts.values():
+        if "bastions" in host.groups and port == host.variables.get("ansible_port", 22):
+            yield Finding("port_of_operators", ("site_remote", "port"), port, {"host": host.name})
+
+
+def _mark(key: str) -> str:
+    """Return the fingerprint of a key that somebody else checks; empty when it is none."""
+    try:
+        return fingerprint(key)
+    except ValueError:
+        return ""
 
 
 def _addresses(path: Path, supplier: Mapping[str, Any]) -> Iterator[Finding]:
@@ -73,13 +94,13 @@ def _people(
     for index, person in enumerate(supplier["people"]):
         where = (*path, "people", index)
         if person["id"] in people or person["id"] in ours:
-            other = ".".join(map(str, people.get(person["id"], ("site_people",))))
+            other = dotted(people.get(person["id"], ("site_people",)))
             yield Finding("person_twice", (*where, "id"), person["id"], {"other": other})
         people.setdefault(person["id"], where)
         for number, key in enumerate(person["keys"]):
             mark = yield from usable_key((*where, "keys", number), key)
             if mark and mark in keys:
-                owner = {"owner": person["id"], "other": ".".join(map(str, keys[mark]))}
+                owner = {"owner": person["id"], "other": dotted(keys[mark])}
                 yield Finding("key_twice", (*where, "keys", number), mark, owner)
             keys.setdefault(mark, where)
         if not person["keys"]:

@@ -7,6 +7,17 @@ SUPPLIERS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("des prestataires sans passerelle : le groupe bastions est vide", "Ajouter un hôte à ce groupe."),
         ("suppliers without a gateway: group bastions is empty", "Add a host to this group."),
     ),
+    "no_log_server": (
+        (
+            "des prestataires sans serveur de journaux : aucune session ne s'ouvrirait",
+            "Mettre un hôte dans le groupe log_servers.",
+        ),
+        ("suppliers without a log server: no session would open", "Put a host in group log_servers."),
+    ),
+    "port_of_operators": (
+        ("port du SSH des exploitants sur {host}", "Donner un port à part, 2222 par exemple."),
+        ("port of the operators' SSH on {host}", "Give a port of its own, 2222 for instance."),
+    ),
     "contract_over": (
         ("contrat terminé : aucune intervention ne s'ouvrira", "Le prolonger, ou retirer ce prestataire."),
         ("contract over: no intervention will open", "Extend it, or remove this supplier."),

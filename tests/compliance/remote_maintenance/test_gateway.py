@@ -127,7 +127,7 @@ def test_nothing_runs_on_the_gateway(door: Any, service: dict[str, str], facts: 
     ]
     for command in commands:
         door.login(certificate, "-T", command)
-    door.login(certificate, "-tt", typed=f"touch {mark}\n")
+    door.login(certificate, "-tt", typed=f"touch {mark}\nexit\n")
     door.host.run(f"printf 'put /etc/hostname {mark}\\n' | {door.line(certificate, '-s', 'sftp')}", timeout=40)
     left = door.host.run(f"ls {door.folder}/ouvert").stdout.strip()
     door.host.run(f"chmod 0700 {door.folder}")
