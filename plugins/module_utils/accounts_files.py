@@ -124,6 +124,8 @@ def differences(host: Host, rules: Set[str], options: Mapping[str, Any], sudo_gr
         yield from _name_sources(options["name_sources"])
     if "sudo-group-only" in rules:
         yield from _sudo_binary(host, sudo_group)
+    else:
+        yield from _sudo_reopened(host, sudo_group)
 
 
 def _rights(path: str, mode: int, uid: int, gid: int) -> Found:
@@ -253,3 +255,17 @@ def _sudo_binary(host: Host, group: str) -> Iterator[Found]:
             change,
             ["/usr/bin/sudo", "/var/lib/dpkg/statoverride"],
         )
+
+
+def _sudo_reopened(host: Host, group: str) -> Iterator[Found]:
+    """A palier lowered, or a waiver: members that leave our group would lose sudo while it is still closed to all others."""
+    now = os.stat("/usr/bin/sudo")
+    if group not in host.groups or (stat.S_IMODE(now.st_mode), now.st_gid) != (0o4750, host.groups[group].gid):
+        return
+
+    def change(guard: Any) -> None:
+        guard.run(["dpkg-statoverride", "--force-statoverride-remove", "--remove", "/usr/bin/sudo"])
+        os.chown("/usr/bin/sudo", 0, 0)
+        os.chmod("/usr/bin/sudo", 0o4755)
+
+    yield "/usr/bin/sudo: open to every account again", change, ["/usr/bin/sudo", "/var/lib/dpkg/statoverride"]

@@ -112,7 +112,7 @@ def test_every_rule_turns_red_on_its_break_and_green_after_the_role(lab: Any, tm
         by_host: dict[str, list[dict[str, str]]] = {}
         for sabotage in todo:
             by_host.setdefault(sabotage["host"], []).append(sabotage)
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(3) as pool:
             outcomes = [o for found in pool.map(lambda pair: _sabotage(*pair, tmp_path), by_host.items()) for o in found]
         waiting = {(o["rule"], o["host"]) for o in outcomes if o["before"] != "conforme"}
         seen += [o for o in outcomes if o["before"] == "conforme"]

@@ -27,7 +27,9 @@ QUALITY = re.compile(r"pam_(pwquality|cracklib|passwdqc)\.so")
 WAVING = re.compile(r"nouserok|enforcing=0|enforce=none")
 SILENT = re.compile(r"nullok|unknown_ok|localifdown|ignore_\w+")
 # Modules whose answer does not depend on the name of the service.
-BLIND = re.compile(r"pam_(unix|faillock|faildelay|permit|deny|env|rootok|nologin|pwhistory|pwquality|wheel|shells|cap|umask)\.so")
+BLIND = re.compile(
+    r"pam_(unix|faillock|faildelay|permit|deny|env|rootok|nologin|pwhistory|pwquality|passwdqc|cracklib|wheel|shells|cap|umask)\.so"
+)
 UNIX = re.compile(r"pam_unix2?\.so")
 # Only from here is a module the one that its name says.
 INSTALLED = re.compile(r"((/usr)?/lib(\d*|/[\w-]+-linux-gnu\w*)/security/)?(\$ISA/)?([^/]+)")
