@@ -54,7 +54,7 @@ def main() -> None:
     text = f"""## Second run of site.yml on one host
 
 Measured {time.strftime("%Y-%m-%d")} by `benchmarks/site.py` on {where}.
-Host `{options.host}`, palier {options.palier}, access rights and backups, preflight of the whole inventory included.
+Host `{options.host}`, palier {options.palier}, every guide of site.yml, preflight of the whole inventory included.
 
 | tasks | of which skipped | changed | seconds |
 |---:|---:|---:|---:|

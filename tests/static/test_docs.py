@@ -18,6 +18,9 @@ PAIRS = {
     "architecture": "architecture",
     "preuves": "evidence",
     "changement-sur": "safe-change",
+    "rapport": "report",
+    "guides/droits-acces": "guides/access-rights",
+    "guides/sauvegarde": "guides/backup",
     "guides/cloisonnement": "guides/network-segmentation",
     "guides/telemaintenance": "guides/remote-maintenance",
 }

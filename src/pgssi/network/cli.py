@@ -62,7 +62,7 @@ def prove(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Dossier où écrire proof.json.")] = None,
     extra_vars: ExtraVars = None,
 ) -> None:
-    """Prouve la matrice par des paquets : de chaque zone vers chaque hôte, attendu contre observé.
+    """Prouve la matrice par des paquets : des hôtes de chaque zone vers chaque hôte, attendu contre observé.
 
     Écoutes et sondes durent le temps de la preuve et ne laissent rien sur les hôtes.
 
