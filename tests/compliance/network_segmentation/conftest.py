@@ -6,7 +6,6 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from testinfra.host import Host
 
 from pgssi.inforce import HostContext
 from pgssi.network import NetHost, Network
+from pgssi.network.kernel import Rules, read
 from pgssi.network.live import network_of, prober_of
 from pgssi.transport import Channel, TransportError
 from pgssi.verify import not_verified
@@ -26,12 +26,6 @@ from pgssi.verify.plan import Plan
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 LIST = "nft -j list ruleset 2>/dev/null || echo '{\"nftables\": []}'"
 Packet = tuple[str, str, str, int]
-# What may be accepted without being in the matrix: look-ups of it, IPv6 neighbours, leases, errors of connections.
-OURS = {f"@{name}{version}" for name in ("flows", "ping", "windows") for version in (4, 6)}
-LINK = {f"nd-{name}" for name in ("neighbor-solicit", "neighbor-advert", "router-solicit", "router-advert")}
-LINK |= {"mld-listener-query", "mld-listener-report", "mld-listener-done", "mld2-listener-report"}
-ERRORS = {"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"}
-LEASES = {(67, 68), (68, 67), (546, 547), (547, 546)}
 
 
 @pytest.fixture(scope="session")
@@ -50,120 +44,10 @@ def me(network: Network, context: HostContext) -> NetHost:
     return mine
 
 
-@dataclass(frozen=True)
-class Rules:
-    """The rules that the kernel holds. table: those of ``inet pgssi``, by chain; bases: every base chain of the host."""
-
-    bases: tuple[Mapping[str, Any], ...]
-    table: Mapping[str, tuple[Sequence[Mapping[str, Any]], ...]]
-    sets: Mapping[str, frozenset[tuple[str, ...]]]
-    flowtables: int
-
-    def hook(self, name: str) -> Mapping[str, Any] | None:
-        """Return our base chain of a hook."""
-        ours = (c for c in self.bases if (c["family"], c["table"], c["hook"]) == ("inet", "pgssi", name))
-        return next((c for c in ours if c["type"] == "filter" and c["name"] == name), None)
-
-    def closed(self, hook: str) -> str:
-        """Return what is wrong with the way a hook refuses what nothing accepts, or an empty text."""
-        chain = self.hook(hook)
-        if chain is None:
-            return "aucune règle de la matrice n'est chargée dans le noyau"
-        if chain.get("policy") != "drop":
-            return f"la chaîne {hook} accepte par défaut"
-        return ""
-
-    def openings(self, hook: str) -> Iterator[Sequence[Mapping[str, Any]]]:
-        """Yield the rules that a packet of this hook can meet and that accept it without asking the matrix."""
-        todo, seen = [hook], set()
-        output = self.hook("output")
-        free = output is not None and output.get("policy") == "accept"
-        while todo:
-            name = todo.pop()
-            seen.add(name)
-            for rule in self.table.get(name, ()):
-                todo += [jump for jump in _jumps(rule) if jump not in seen]
-                if {"accept": None} in rule and not _known(name, rule, free):
-                    yield rule
-
-
-def _jumps(rule: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for part in rule:
-        for verb in ("jump", "goto"):
-            if verb in part:
-                yield part[verb]["target"]
-
-
-def _matches(rule: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a rule asks for, by the name of what it looks at; "concat" for a look-up by several fields."""
-    found: dict[str, Any] = {}
-    for part in rule:
-        if "match" in part:
-            left = part["match"]["left"]
-            kind, what = next(iter(left.items())) if isinstance(left, Mapping) else ("", left)
-            name = kind if kind == "concat" else f"{what.get('protocol', kind)} {what.get('field', what.get('key', ''))}"
-            found[name] = (what, part["match"]["right"]) if kind == "concat" else part["match"]["right"]
-    return found
-
-
-def _known(chain: str, rule: Sequence[Mapping[str, Any]], free: bool) -> bool:
-    """Return whether an accepting rule asks the matrix, or is what a link or a host needs to work at all.
-
-    free: the host may ask whatever it wants of others, so that answers to it are no opening.
-    """
-    wants = _matches(rule)
-    if "concat" in wants:
-        fields, right = wants["concat"]
-        return right in OURS and len(fields) == (2 if "ping" in right else 4)
-    if {"icmpv6 type", "icmp type"} & set(wants):
-        types = wants.get("icmpv6 type", wants.get("icmp type"))
-        names = set(types["set"] if isinstance(types, Mapping) else [types])
-        return names <= (ERRORS if wants.get("ct state") == "related" else LINK)
-    if "udp sport" in wants:
-        return (wants["udp sport"], wants.get("udp dport")) in LEASES
-    own = {"meta iif": "lo"}, {"meta oif": "lo"}, {"ct direction": "reply" if chain == "input" else "original"}
-    return wants in own[: 3 if free and chain in ("input", "output") else 2]
-
-
-def _text(value: Any) -> str:
-    """Return one part of an element as the compiled matrix writes it."""
-    if isinstance(value, Mapping):
-        if "prefix" in value:
-            return f"{value['prefix']['addr']}/{value['prefix']['len']}"
-        if "range" in value:
-            return "-".join(str(end) for end in value["range"])
-    return str(value)
-
-
-def _elements(raw: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
-    found = set()
-    for element in raw.get("elem", ()):
-        inner = element.get("elem", element) if isinstance(element, Mapping) else element
-        value = inner.get("val", inner) if isinstance(inner, Mapping) else inner
-        parts = value["concat"] if isinstance(value, Mapping) and "concat" in value else [value]
-        found.add(tuple(_text(part) for part in parts))
-    return frozenset(found)
-
-
-@lru_cache(maxsize=64)
-def _read(text: str) -> Rules:
-    bases, table, sets, flowtables = [], {}, {}, 0
-    for item in json.loads(text).get("nftables", ()):
-        chain, rule, named = item.get("chain"), item.get("rule"), item.get("set")
-        if chain and "hook" in chain:
-            bases.append(chain)
-        if rule and (rule["family"], rule["table"]) == ("inet", "pgssi"):
-            table.setdefault(rule["chain"], []).append(rule["expr"])
-        if named and (named["family"], named["table"]) == ("inet", "pgssi"):
-            sets[named["name"]] = _elements(named)
-        flowtables += "flowtable" in item
-    return Rules(tuple(bases), {name: tuple(rules) for name, rules in table.items()}, sets, flowtables)
-
-
 @pytest.fixture
 def rules(facts: Any) -> Rules:
     """The rules that the kernel of this host holds now."""
-    return _read(facts("nft-ruleset", LIST))
+    return read(facts("nft-ruleset", LIST))
 
 
 @dataclass(frozen=True)

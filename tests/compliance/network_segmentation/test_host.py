@@ -114,7 +114,11 @@ def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, o
         more, less = sorted(live - elements), sorted(elements - live)
         assert not more, f"ouverture que la matrice ne déclare pas : {' . '.join(more[0])}"
         assert not less, f"flux déclaré absent du noyau : {' . '.join(less[0])}"
-    for hook in ("input", "forward", "output"):
+    here = network.enforced(me.name)
+    closes = {"input": here.inbound, "forward": me.gateway or here.forwards_nothing, "output": here.outbound}
+    for hook, closed in closes.items():
+        fault = rules.closed(hook) if closed else ""
+        assert not fault, fault
         opening = next(rules.openings(hook), None)
         assert opening is None, f"règle d'acceptation étrangère à la matrice ({hook}) : {opening}"
 

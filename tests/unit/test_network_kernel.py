@@ -1,0 +1,115 @@
+"""What a kernel's rules let pass besides the matrix, read from the JSON of a real nft in a network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from network_builder import TODAY, hostvars, site
+
+from pgssi.network.kernel import Rules, read
+from pgssi.network.model import load
+from pgssi.network.ruleset import compile_host
+
+Live = Callable[..., Rules]
+HOOKS = ("input", "forward", "output")
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Live:
+    """``live("srv1", "insert rule …", palier=3)``: the ruleset of a host with these commands on top, as nft tells it."""
+
+    def rules(host: str, *commands: str, palier: int = 3) -> Rules:
+        first, then = tmp_path / "first.nft", tmp_path / "then.nft"
+        first.write_text(compile_host(load(hostvars(site(palier)), today=TODAY), host), "utf-8")
+        then.write_text("".join(f"{command}\n" for command in commands), "utf-8")
+        namespace = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+        script = 'nft -f "$1" && nft -f "$2" && nft -j list ruleset'
+        done = subprocess.run([*namespace, "sh", "-c", script, "-", first, then], capture_output=True, check=False,
+                              env={**os.environ, "PATH": f"/usr/sbin:{os.environ['PATH']}"})  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+        return read(done.stdout.decode("utf-8", "backslashreplace"))
+
+    return rules
+
+
+@pytest.mark.parametrize("palier", [2, 3])
+@pytest.mark.parametrize("host", ["gw1", "srv1", "ws1"])
+def test_compiled_rules_open_nothing_else(live: Live, host: str, palier: int) -> None:
+    """What the compiler writes is known, whole, and closed wherever the rules in force close it."""
+    rules = live(host, palier=palier)
+    assert [rule for hook in HOOKS for rule in rules.openings(hook)] == []
+    assert [rules.closed(hook) for hook in ("input", "forward")] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ct state vmap { established : accept, related : accept }",
+        "ct state vmap { established : jump aside }",
+        "tcp dport vmap { 4444 : accept }",
+        "tcp dport vmap @verdicts",
+        "jump aside",
+        "tcp dport 4444 accept",
+        "ip saddr . ip daddr @ping4 accept",
+        "ip daddr . ip saddr . meta l4proto . th sport @flows4 accept",
+        "ip saddr . ip daddr . meta l4proto . th dport @flows4 accept",
+        "ct direction original ip daddr . ip saddr . meta l4proto . th sport @flows4 accept",
+        "ct direction reply ip saddr . ip daddr . meta l4proto . th dport @windows4 accept",
+        "ct state established ct direction reply ip saddr . ip daddr . meta l4proto . th dport @windows4 accept",
+        "ct direction original ip saddr . ip daddr . meta l4proto . th sport @flows4 accept",
+        "ct direction original ip saddr . ip daddr . meta l4proto . th dport @free accept",
+        "ct direction original ip saddr . ip daddr . meta l4proto . th dport { 192.0.2.1 . 192.0.2.2 . tcp . 22 } accept",
+        "ct direction original ip saddr . ip daddr . meta l4proto . th dport != @flows4 accept",
+        "ct state established,related accept",
+        "ct state established icmp type destination-unreachable accept",
+        "icmp type echo-request accept",
+        "icmp type 8-9 accept",
+        "udp sport { 67, 68 } udp dport 68 accept",
+        "meta iif != lo accept",
+        "ip saddr 192.0.2.1 ip daddr set 192.0.2.2",
+        "add @free { ip saddr . ip daddr . meta l4proto . th dport }",
+    ],
+)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_other_way_in_is_an_opening(live: Live, hook: str, statement: str) -> None:
+    """Whatever lets a packet pass without asking the matrix is told, once, however it is written."""
+    rules = live(
+        "gw1",
+        "add chain inet pgssi aside",
+        "add rule inet pgssi aside accept",
+        "add map inet pgssi verdicts { type inet_service : verdict; flags interval; counter; elements = { 5-6 : accept } }",
+        "add set inet pgssi free { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags dynamic; size 9; }",
+        f"insert rule inet pgssi {hook} {statement}",
+    )
+    assert len(list(rules.openings(hook))) == 1
+
+
+def test_what_lets_nothing_pass_is_none(live: Live) -> None:
+    """Counters, refusals and maps of refusals are no openings."""
+    rules = live(
+        "srv1",
+        "insert rule inet pgssi input tcp dport 23 counter reject",
+        "insert rule inet pgssi input tcp dport vmap { 21 : drop, 23 : jump refused_input }",
+    )
+    assert list(rules.openings("input")) == []
+
+
+def test_a_packet_given_to_a_program_is_an_opening() -> None:
+    """A queue lets pass what its program says, or everything without one (this kernel may have no queues: written by hand)."""
+    statement = {"queue": {"num": 3, "flags": "bypass"}}
+    said = '{"nftables": [{"rule": {"family": "inet", "table": "pgssi", "chain": "input", "expr": [%s]}}]}'
+    assert list(read(said % str(statement).replace("'", '"')).openings("input")) == [[statement]]
+
+
+def test_a_table_asleep_is_not_closed(live: Live) -> None:
+    """A dormant table keeps its rules, and filters nothing."""
+    assert "sommeil" in live("srv1", "add table inet pgssi { flags dormant; }").closed("input")
+
+
+def test_no_rules_at_all_are_not_closed() -> None:
+    """A host without a table of ours refuses nothing."""
+    assert read('{"nftables": []}').closed("input")
