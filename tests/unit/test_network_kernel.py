@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from network_builder import TODAY, hostvars, site
 
+from pgssi.network.counters import ends
 from pgssi.network.kernel import Rules, read
 from pgssi.network.model import load
 from pgssi.network.ruleset import compile_host
@@ -113,3 +114,28 @@ def test_a_table_asleep_is_not_closed(live: Live) -> None:
 def test_no_rules_at_all_are_not_closed() -> None:
     """A host without a table of ours refuses nothing."""
     assert read('{"nftables": []}').closed("input")
+
+
+def test_a_window_ends(live: Live) -> None:
+    """An element without an end, or with one that is too far, is no window of the site."""
+    rules = live(
+        "gw1",
+        "add element inet pgssi windows4 { 192.0.2.1 . 192.0.2.9 . tcp . 22 timeout 1h }",
+        'add element inet pgssi windows4 { 192.0.2.2 . 192.0.2.9 . tcp . 22 comment "expires 5s" }',
+        "add element inet pgssi windows6 { 2001:db8::/64 . ::/0 . udp . 9-10 timeout 9h }",
+    )
+    assert set(rules.endless(8 * 3600)) == {("192.0.2.2", "192.0.2.9", "tcp", "22"), ("2001:db8::/64", "::/0", "udp", "9-10")}
+
+
+@pytest.mark.parametrize(
+    ("element", "window"),
+    [
+        ("192.0.2.1 . 192.0.2.9 . tcp . 22 counter packets 0 bytes 0 timeout 30s expires 29s952ms", True),
+        ('192.0.2.1 . 192.0.2.9 . tcp . 22 timeout 30s expires 29s952ms comment "w"', True),
+        ("192.0.2.1 . 192.0.2.9 . tcp . 22 counter packets 0 bytes 0", False),
+        ('192.0.2.1 . 192.0.2.9 . tcp . 22 comment "expires 5s"', False),
+    ],
+)
+def test_only_what_ends_excuses_a_packet(element: str, window: bool) -> None:
+    """A packet that passes is excused by an element that vanishes by itself, whatever its comment says."""
+    assert ends(f"table inet pgssi {{ set windows4 {{ flags interval,timeout elements = {{ {element} }} }} }}".encode()) is window

@@ -10,6 +10,7 @@ from typing import Any
 
 from pgssi.network.ruleset import ERRORS, FAMILIES, GIVEN, TAKEN
 
+Element = tuple[str, ...]
 Rule = Sequence[Mapping[str, Any]]
 OURS = ("inet", "pgssi")
 # Statements that let nothing pass by themselves; whatever else a rule does is an opening, unless it is known below.
@@ -24,12 +25,13 @@ LEASES = ((67, 68), (68, 67), (546, 547), (547, 546))
 class Rules:
     """The rules that a kernel holds. table, maps: those of ``inet pgssi``, by chain or name; bases: every base chain.
 
-    sets: elements by name, as the compiled matrix writes them; dormant: the table is there and filters nothing.
+    sets: by name, elements as the compiled matrix writes them, with the seconds that they have left (None: no end);
+    dormant: the table is there and filters nothing.
     """
 
     bases: tuple[Mapping[str, Any], ...] = ()
     table: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
-    sets: Mapping[str, frozenset[tuple[str, ...]]] = field(default_factory=dict)
+    sets: Mapping[str, Mapping[Element, float | None]] = field(default_factory=dict)
     maps: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     flowtables: int = 0
     dormant: bool = False
@@ -63,6 +65,13 @@ class Rules:
                 seen.update(found)
                 if not all(map(_inert, verdicts)) and not _known(hook, rule, free):
                     yield rule
+
+    def endless(self, longest: float) -> Iterator[Element]:
+        """Yield the windows that do not end, or not within so many seconds."""
+        for version in (4, 6):
+            for element, left in self.sets.get(f"windows{version}", {}).items():
+                if left is None or left > longest:
+                    yield element
 
     def _mapped(self, rule: Rule) -> Iterator[Mapping[str, Any]]:
         """Yield the verdicts of the verdict maps that a rule looks up, written in it or named."""
@@ -158,14 +167,16 @@ def text(value: Any) -> str:
     return str(value)
 
 
-def _elements(raw: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
-    found = set()
+def _elements(raw: Mapping[str, Any]) -> dict[Element, float | None]:
+    found = {}
     for element in raw.get("elem", ()):
         inner = element.get("elem", element) if isinstance(element, Mapping) else element
         value = inner.get("val", inner) if isinstance(inner, Mapping) else inner
         parts = value["concat"] if isinstance(value, Mapping) and "concat" in value else [value]
-        found.add(tuple(text(part) for part in parts))
-    return frozenset(found)
+        more = inner if isinstance(inner, Mapping) else {}
+        left = more.get("expires", 0 if more.get("timeout") else None)  # one that ends at this very moment has none left
+        found[tuple(text(part) for part in parts)] = left
+    return found
 
 
 @lru_cache(maxsize=64)

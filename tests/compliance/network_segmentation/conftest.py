@@ -15,9 +15,11 @@ from netaddr import IPAddress, IPNetwork
 from testinfra.host import Host
 
 from pgssi.inforce import HostContext
+from pgssi.inventory import Variables
 from pgssi.network import NetHost, Network
 from pgssi.network.kernel import Rules, read
 from pgssi.network.live import network_of, prober_of
+from pgssi.remote.model import LONGEST_HOURS
 from pgssi.transport import Channel, TransportError
 from pgssi.verify import not_verified
 from pgssi.verify.hosts import Hosts
@@ -48,6 +50,12 @@ def me(network: Network, context: HostContext) -> NetHost:
 def rules(facts: Any) -> Rules:
     """The rules that the kernel of this host holds now."""
     return read(facts("nft-ruleset", LIST))
+
+
+@pytest.fixture
+def longest(site: Variables) -> float:
+    """The seconds that a window may last at most on this site."""
+    return float((site.get("site_remote") or {}).get("longest_hours", LONGEST_HOURS)) * 3600 + 60
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def test_no_rule_opens_the_inside_to_guests(
     owners = [*network.hosts.values(), *(item for item in network.equipment.values() if item.zone not in guests)]
     known = {str(address) for owner in owners for address in owner.addresses}
     for name, elements in rules.sets.items():
-        if name.startswith(("flows", "ping")):
+        if name.startswith(("flows", "ping", "windows")):
             wrong = [e for e in elements if e[0] not in known and inside(e[0], guests) and inside(e[1], internal)]
             assert not wrong, f"les invités atteignent {wrong[0][1]} : {' . '.join(wrong[0])}"
     opening = opened(rules, lambda rule: leads(rule, guests, internal))

@@ -98,7 +98,7 @@ def concerned(network: Network, me: NetHost) -> Iterator[Line]:
 
 
 @pytest.mark.rule("rules-match-matrix")
-def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, observe: Observe) -> None:
+def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, longest: float, observe: Observe) -> None:
     """The elements that the kernel holds are the lines of the matrix, none more and none less; no other rule accepts."""
     wanted: dict[str, set[tuple[str, ...]]] = {f"{name}{version}": set() for name in ("flows", "ping") for version in (4, 6)}
     for line in concerned(network, me):
@@ -109,11 +109,13 @@ def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, o
         else:
             wanted[f"flows{line.source.version}"].add((*ends, line.protocol, port))
     for name, elements in wanted.items():
-        live = rules.sets.get(name, frozenset())
+        live = rules.sets.get(name, {})
         observe(f"{name} : {len(live)} éléments, {len(elements)} lignes")
-        more, less = sorted(live - elements), sorted(elements - live)
+        more, less = sorted(set(live) - elements), sorted(elements - set(live))
         assert not more, f"ouverture que la matrice ne déclare pas : {' . '.join(more[0])}"
         assert not less, f"flux déclaré absent du noyau : {' . '.join(less[0])}"
+    endless = next(rules.endless(longest), None)
+    assert endless is None, f"fenêtre sans fin, ou plus longue que le site ne l'admet : {' . '.join(endless)}"
     here = network.enforced(me.name)
     closes = {"input": here.inbound, "forward": me.gateway or here.forwards_nothing, "output": here.outbound}
     for hook, closed in closes.items():
@@ -124,8 +126,13 @@ def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, o
 
 
 @pytest.mark.rule("administration-network-only")
-def test_administration_is_for_administrators(rules: Any, network: Network, me: NetHost, observe: Observe) -> None:
-    """Each element of the kernel that opens an administration port of this host starts from a declared administrator."""
+def test_administration_is_for_administrators(
+    rules: Any, network: Network, me: NetHost, longest: float, observe: Observe
+) -> None:
+    """Each element of the kernel that opens an administration port of this host starts from a declared administrator.
+
+    Or, in a window that ends, from a bastion.
+    """
     flows = [flow for flow in network.flows if flow.category == "administration" and network.in_force(flow)]
     names = {name for flow in flows for name in flow.services}
     ports = {(p.protocol, p.first, p.last) for name in names for p in network.services[name].ports if p.protocol != "icmp"}
@@ -135,8 +142,13 @@ def test_administration_is_for_administrators(rules: Any, network: Network, me: 
     fault = rules.closed("input")
     assert not fault, fault
     assert ports, "aucun flux de catégorie administration n'est déclaré"
-    for name in ("flows4", "flows6"):
-        for source, target, protocol, port in rules.sets.get(name, ()):
+    bastions = {str(a) for name in network.groups.get("bastions", ()) for a in network.hosts[name].addresses}
+    endless = set(rules.endless(longest))
+    for name in ("flows4", "flows6", "windows4", "windows6"):
+        for element in rules.sets.get(name, ()):
+            source, target, protocol, port = element
+            if name.startswith("windows") and source in bastions and element not in endless:
+                continue
             first, _, last = port.partition("-")
             hit = any(protocol == p[0] and int(first) <= p[2] and p[1] <= int(last or first) for p in ports)
             stray = target in mine and hit and source not in admins
