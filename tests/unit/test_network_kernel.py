@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from netaddr import IPAddress
 from network_builder import TODAY, hostvars, site
 
 from pgssi.network.counters import ends
-from pgssi.network.kernel import Rules, read
+from pgssi.network.kernel import Rules, reaches, read, touches
 from pgssi.network.model import load
+from pgssi.network.parts import Block
 from pgssi.network.ruleset import compile_host
 
 Live = Callable[..., Rules]
@@ -109,6 +111,34 @@ def test_a_packet_given_to_a_program_is_an_opening() -> None:
 def test_a_table_asleep_is_not_closed(live: Live) -> None:
     """A dormant table keeps its rules, and filters nothing."""
     assert "sommeil" in live("srv1", "add table inet pgssi { flags dormant; }").closed("input")
+
+
+@pytest.mark.parametrize(
+    ("statement", "reached"),
+    [
+        ("accept", True),
+        ("tcp dport 1-65535 accept", True),
+        ("tcp dport { 21, 22 } accept", True),
+        ("th dport @some accept", True),
+        ("udp dport 22 accept", False),
+        ("tcp dport { 80, 100-200 } accept", False),
+    ],
+)
+def test_openings_of_some_ports(live: Live, statement: str, reached: bool) -> None:
+    """An opening concerns a port unless it names others."""
+    (rule,) = live(
+        "srv1", "add set inet pgssi some { type inet_service; }", f"insert rule inet pgssi input {statement}"
+    ).openings("input")
+    assert reaches(rule, [("tcp", 22, 22)]) is reached
+
+
+@pytest.mark.parametrize(
+    ("end", "touched"),
+    [("10.1.2.10", True), ("10.1.2.0/24", True), ("10.1.2.9-10.1.2.11", True), ("10.1.2.11-10.1.2.20", False), ("::/0", False)],
+)
+def test_an_end_touches_an_address(end: str, touched: bool) -> None:
+    """Prefixes and ranges hold an address as well as the address itself does."""
+    assert touches(end, Block.of(IPAddress("10.1.2.10"))) is touched
 
 
 def test_no_rules_at_all_are_not_closed() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from netaddr import IPNetwork
+
+from pgssi.network.parts import Block
 from pgssi.network.ruleset import ERRORS, FAMILIES, GIVEN, TAKEN
 
 Element = tuple[str, ...]
@@ -134,6 +137,19 @@ def _known(hook: str, rule: Rule, free: bool) -> bool:
     return asks in ([("meta iif", "lo")], [("meta oif", "lo")]) or (free and asks == [answers])
 
 
+def reaches(rule: Rule, ports: Collection[tuple[str, int, int]]) -> bool:
+    """Return whether a rule may let packets to one of these ports pass, each as (protocol, first, last)."""
+    for what, right in _asks(rule):
+        protocol, _, side = what.partition(" ")
+        if side == "dport" and protocol in ("tcp", "udp", "th"):
+            wanted = [text(value).partition("-") for value in values(right)]
+            if all(first.isdecimal() for first, _, _ in wanted):
+                spans = [(int(first), int(last or first)) for first, _, last in wanted]
+                near = [port for port in ports if protocol in ("th", port[0])]
+                return any(first <= port[2] and port[1] <= last for first, last in spans for port in near)
+    return True
+
+
 def values(right: Any) -> Sequence[Any]:
     """Return what the right side of a match names: the members of a set, or itself."""
     return right["set"] if isinstance(right, Mapping) and "set" in right else [right]
@@ -165,6 +181,13 @@ def text(value: Any) -> str:
         if "range" in value:
             return "-".join(str(end) for end in value["range"])
     return str(value)
+
+
+def touches(end: str, block: Block) -> bool:
+    """Return whether an end of an element (an address, a prefix, or first-last) and a block have an address in common."""
+    first, _, last = end.partition("-")
+    low, high = IPNetwork(first), IPNetwork(last or first)
+    return bool(low.version == block.version and block.first <= high.last and low.first <= block.last)
 
 
 def _elements(raw: Mapping[str, Any]) -> dict[Element, float | None]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netaddr import IPAddress, IPNetwork
-from testinfra.host import Host
+from netaddr import IPAddress
 
 from pgssi.inforce import HostContext
 from pgssi.inventory import Variables
 from pgssi.network import NetHost, Network
-from pgssi.network.kernel import Rules, read
+from pgssi.network.kernel import Element, Rules, read, touches
 from pgssi.network.live import network_of, prober_of
 from pgssi.remote.model import LONGEST_HOURS
 from pgssi.transport import Channel, TransportError
@@ -56,6 +55,27 @@ def rules(facts: Any) -> Rules:
 def longest(site: Variables) -> float:
     """The seconds that a window may last at most on this site."""
     return float((site.get("site_remote") or {}).get("longest_hours", LONGEST_HOURS)) * 3600 + 60
+
+
+@pytest.fixture
+def compiled(network: Network, context: HostContext) -> dict[str, set[Element]]:
+    """The lines of the matrix that this host has to hold, by set: those of its addresses; all of them for a gateway."""
+    mine = network.hosts[context.name]
+    found: dict[str, set[Element]] = {f"{name}{version}": set() for name in ("flows", "ping") for version in (4, 6)}
+    for line in network.lines:
+        if mine.gateway or any(end.holds(address) for end in (line.source, line.destination) for address in mine.addresses):
+            ends = (line.source.text, line.destination.text)
+            port = str(line.first) if line.first == line.last else f"{line.first}-{line.last}"
+            name, more = ("ping", ()) if line.protocol == "icmp" else ("flows", (line.protocol, port))
+            found[f"{name}{line.source.version}"].add((*ends, *more))
+    return found
+
+
+@pytest.fixture
+def more(rules: Rules, compiled: Mapping[str, set[Element]], longest: float) -> list[Element]:
+    """What the sets of the kernel open and the matrix does not declare; a window that ends is none of it."""
+    return [*sorted(e for name, lines in compiled.items() for e in rules.sets.get(name, {}) if e not in lines),
+            *rules.endless(longest)]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -230,20 +250,26 @@ def zones(network: Network) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def inside(host: Host, network: Network) -> Callable[[str, Sequence[str]], bool]:
+def inside(network: Network) -> Callable[[str, Sequence[str]], bool]:
     """``inside("10.1.2.0/24", ["guests"])``: whether an element touches one of the zones."""
 
-    def touches(text: str, names: Sequence[str]) -> bool:
-        first, _, last = text.partition("-")
-        ends = [IPNetwork(first), IPNetwork(last or first)]
-        low, high = ends[0].first, ends[1].last
-        return any(
-            block.version == ends[0].version and block.first <= high and low <= block.last
-            for name in names
-            for block in network.blocks(name)
-        )
+    return lambda text, names: any(touches(text, block) for name in names for block in network.blocks(name))
 
-    return touches
+
+@pytest.fixture
+def strays(more: Sequence[Element], inside: Callable[[str, Sequence[str]], bool]) -> Callable[..., str]:
+    """``strays(["guests"], ["servers"])``: the first undeclared element from some zones to others (None: anywhere), in words."""
+
+    def find(sources: Sequence[str] | None, targets: Sequence[str] | None) -> str:
+        if sources is None or targets is None:
+            end, names = (0, sources) if targets is None else (1, targets)
+            found = (element for element in more if names is None or inside(element[end], names))
+        else:
+            ways = [(one, two) for one in sources for two in targets if one != two]
+            found = (e for e in more if any(inside(e[0], [one]) and inside(e[1], [two]) for one, two in ways))
+        return " . ".join(next(found, ()))
+
+    return find
 
 
 @dataclass(frozen=True)
