@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
-from pgssi.network import Line, NetHost, Network
+from pgssi.network import NetHost, Network
+from pgssi.network.kernel import reaches, touches
+from pgssi.network.parts import Block, Flow
 from pgssi.verify import not_applicable, not_verified
 
 Observe = Callable[[str], None]
@@ -90,32 +92,16 @@ def test_what_boot_loads_is_what_is_in_force(host: Host, rules: Any, observe: Ob
     assert stored == live, "les règles en vigueur ne sont pas celles que chargera le démarrage"
 
 
-def concerned(network: Network, me: NetHost) -> Iterator[Line]:
-    """Yield the lines of the matrix that this host has to know: all of them for a gateway."""
-    for line in network.lines:
-        if me.gateway or any(end.holds(address) for end in (line.source, line.destination) for address in me.addresses):
-            yield line
-
-
 @pytest.mark.rule("rules-match-matrix")
-def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, longest: float, observe: Observe) -> None:
+def test_every_acceptance_is_a_line(
+    rules: Any, network: Network, me: NetHost, compiled: Any, more: Any, observe: Observe
+) -> None:
     """The elements that the kernel holds are the lines of the matrix, none more and none less; no other rule accepts."""
-    wanted: dict[str, set[tuple[str, ...]]] = {f"{name}{version}": set() for name in ("flows", "ping") for version in (4, 6)}
-    for line in concerned(network, me):
-        ends = (line.source.text, line.destination.text)
-        port = str(line.first) if line.first == line.last else f"{line.first}-{line.last}"
-        if line.protocol == "icmp":
-            wanted[f"ping{line.source.version}"].add(ends)
-        else:
-            wanted[f"flows{line.source.version}"].add((*ends, line.protocol, port))
-    for name, elements in wanted.items():
-        live = rules.sets.get(name, {})
-        observe(f"{name} : {len(live)} éléments, {len(elements)} lignes")
-        more, less = sorted(set(live) - elements), sorted(elements - set(live))
-        assert not more, f"ouverture que la matrice ne déclare pas : {' . '.join(more[0])}"
-        assert not less, f"flux déclaré absent du noyau : {' . '.join(less[0])}"
-    endless = next(rules.endless(longest), None)
-    assert endless is None, f"fenêtre sans fin, ou plus longue que le site ne l'admet : {' . '.join(endless)}"
+    for name, elements in compiled.items():
+        observe(f"{name} : {len(rules.sets.get(name, ()))} éléments, {len(elements)} lignes")
+    assert not more, f"ouverture que la matrice ne déclare pas, ou fenêtre qui ne se ferme pas : {' . '.join(more[0])}"
+    less = sorted(e for name, elements in compiled.items() for e in elements if e not in rules.sets.get(name, ()))
+    assert not less, f"flux déclaré absent du noyau : {' . '.join(less[0])}"
     here = network.enforced(me.name)
     closes = {"input": here.inbound, "forward": me.gateway or here.forwards_nothing, "output": here.outbound}
     for hook, closed in closes.items():
@@ -125,34 +111,52 @@ def test_every_acceptance_is_a_line(rules: Any, network: Network, me: NetHost, l
         assert opening is None, f"règle d'acceptation étrangère à la matrice ({hook}) : {opening}"
 
 
+def blocks(network: Network, name: str) -> tuple[Block, ...]:
+    """Return the addresses of an end of a flow."""
+    return network.endpoints[name].blocks
+
+
+def held(end: str, me: NetHost) -> bool:
+    """Return whether an end of an element (an address, a prefix, a range) holds an address of this host."""
+    return any(touches(end, Block.of(address)) for address in me.addresses)
+
+
+def administered(network: Network, flows: Iterable[Flow]) -> set[tuple[str, int, int]]:
+    """Return the ports of some flows, as (protocol, first, last)."""
+    ports = {port for flow in flows for name in flow.services for port in network.services[name].ports}
+    return {(port.protocol, port.first, port.last) for port in ports if port.protocol != "icmp"}
+
+
 @pytest.mark.rule("administration-network-only")
 def test_administration_is_for_administrators(
-    rules: Any, network: Network, me: NetHost, longest: float, observe: Observe
+    rules: Any, network: Network, me: NetHost, compiled: Any, more: Any, observe: Observe
 ) -> None:
     """Each element of the kernel that opens an administration port of this host starts from a declared administrator.
 
     Or, in a window that ends, from a bastion.
     """
     flows = [flow for flow in network.flows if flow.category == "administration" and network.in_force(flow)]
-    names = {name for flow in flows for name in flow.services}
-    ports = {(p.protocol, p.first, p.last) for name in names for p in network.services[name].ports if p.protocol != "icmp"}
-    admins = {block.text for flow in flows for name in flow.sources for block in network.endpoints[name].blocks}
-    mine = {str(address) for address in me.addresses}
+    here = [flow for flow in flows if any(held(block.text, me) for name in flow.destinations for block in blocks(network, name))]
+    ports, own = administered(network, flows), administered(network, here)
+    admins = {block.text for flow in flows for name in flow.sources for block in blocks(network, name)}
     observe(f"ports d'administration : {', '.join(sorted(f'{p[0]}/{p[1]}' for p in ports)) or 'aucun'}")
     fault = rules.closed("input")
     assert not fault, fault
     assert ports, "aucun flux de catégorie administration n'est déclaré"
+    opening = next((rule for rule in rules.openings("input") if reaches(rule, ports)), None)
+    assert opening is None, f"règle d'acceptation étrangère à la matrice : {opening}"
     bastions = {str(a) for name in network.groups.get("bastions", ()) for a in network.hosts[name].addresses}
-    endless = set(rules.endless(longest))
     for name in ("flows4", "flows6", "windows4", "windows6"):
         for element in rules.sets.get(name, ()):
             source, target, protocol, port = element
-            if name.startswith("windows") and source in bastions and element not in endless:
+            timed = name.startswith("windows") and element not in more
+            if source in admins or (timed and source in bastions):
                 continue
+            # What is declared may use the administration port of others; what is not may use none at all.
+            tried = own if element in compiled.get(name, ()) else ports
             first, _, last = port.partition("-")
-            hit = any(protocol == p[0] and int(first) <= p[2] and p[1] <= int(last or first) for p in ports)
-            stray = target in mine and hit and source not in admins
-            assert not stray, f"{source} atteint le port d'administration {protocol}/{port}"
+            hit = any(protocol == p[0] and int(first) <= p[2] and p[1] <= int(last or first) for p in tried)
+            assert not (hit and held(target, me)), f"{source} atteint le port d'administration {protocol}/{port}"
 
 
 @pytest.mark.rule("administration-network-only")
