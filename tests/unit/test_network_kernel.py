@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from netaddr import IPAddress
 from network_builder import TODAY, hostvars, site
 
 from pgssi.network.counters import ends
-from pgssi.network.kernel import Rules, reaches, read, touches
+from pgssi.network.kernel import Rules, reaches, read, told, touches
 from pgssi.network.model import load
 from pgssi.network.parts import Block
 from pgssi.network.ruleset import compile_host
@@ -26,17 +26,22 @@ def live(tmp_path: Path) -> Live:
     """``live("srv1", "insert rule …", palier=3)``: the ruleset of a host with these commands on top, as nft tells it."""
 
     def rules(host: str, *commands: str, palier: int = 3) -> Rules:
-        first, then = tmp_path / "first.nft", tmp_path / "then.nft"
-        first.write_text(compile_host(load(hostvars(site(palier)), today=TODAY), host), "utf-8")
-        then.write_text("".join(f"{command}\n" for command in commands), "utf-8")
-        namespace = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
-        script = 'nft -f "$1" && nft -f "$2" && nft -j list ruleset'
-        done = subprocess.run([*namespace, "sh", "-c", script, "-", first, then], capture_output=True, check=False,
-                              env={**os.environ, "PATH": f"/usr/sbin:{os.environ['PATH']}"})  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode()
-        return read(done.stdout.decode("utf-8", "backslashreplace"))
+        return read(run_nft(tmp_path, host, commands, palier, "nft -j list ruleset"))
 
     return rules
+
+
+def run_nft(folder: Path, host: str, commands: Sequence[str], palier: int, show: str) -> str:
+    """Load the ruleset of a host, then these commands; return what nft shows."""
+    first, then = folder / "first.nft", folder / "then.nft"
+    first.write_text(compile_host(load(hostvars(site(palier)), today=TODAY), host), "utf-8")
+    then.write_text("".join(f"{command}\n" for command in commands), "utf-8")
+    namespace = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+    script = f'nft -f "$1" && nft -f "$2" && {show}'
+    done = subprocess.run([*namespace, "sh", "-c", script, "-", first, then], capture_output=True, check=False,
+                          env={**os.environ, "PATH": f"/usr/sbin:{os.environ['PATH']}"})  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode("utf-8", "backslashreplace")
 
 
 @pytest.mark.parametrize("palier", [2, 3])
@@ -169,3 +174,25 @@ def test_a_window_ends(live: Live) -> None:
 def test_only_what_ends_excuses_a_packet(element: str, window: bool) -> None:
     """A packet that passes is excused by an element that vanishes by itself, whatever its comment says."""
     assert ends(f"table inet pgssi {{ set windows4 {{ flags interval,timeout elements = {{ {element} }} }} }}".encode()) is window
+
+
+@pytest.mark.parametrize(
+    ("commands", "same"),
+    [
+        ((), True),
+        (("add element inet pgssi windows4 { 192.0.2.1 . 192.0.2.9 . tcp . 22 timeout 1h }",), True),
+        (("delete element inet pgssi flows4 { 10.1.1.1 . 10.1.2.10 . tcp . 22 }",
+          'add element inet pgssi flows4 { 10.1.1.1 . 10.1.2.10 . tcp . 22 comment "operators" }'), True),
+        (("add element inet pgssi flows4 { 192.0.2.1 . 192.0.2.9 . tcp . 22 }",), False),
+        (("chain inet pgssi input { policy accept; }",), False),
+        (("insert rule inet pgssi link accept",), False),
+        (("delete chain inet pgssi forward",), False),
+        (("add table inet pgssi { flags dormant; }",), False),
+        (("insert rule inet pgssi refused_input counter name refused_noise",), False),
+        (("add rule inet pgssi input meta nfproto ipv4 jump matrix4",), False),
+    ],
+)  # fmt: skip
+def test_two_rulesets_are_the_same(tmp_path: Path, commands: Sequence[str], same: bool) -> None:
+    """Hooks, policies, and the order and place of each rule count; the order of elements and open windows do not."""
+    one, two = (told(run_nft(tmp_path, "srv1", some, 3, "nft -s list table inet pgssi")) for some in ((), commands))
+    assert (one == two) is same

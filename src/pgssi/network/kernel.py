@@ -202,6 +202,27 @@ def _elements(raw: Mapping[str, Any]) -> dict[Element, float | None]:
     return found
 
 
+def told(listing: str) -> dict[str, list[str]]:
+    """Return what ``nft -s list table`` printed, line by line, by chain, set or counter.
+
+    Elements are sorted, and those that come and go by themselves left out.
+    """
+    found: dict[str, list[str]] = {}
+    name, elements = "", False
+    for line in listing.splitlines():
+        if line.startswith("\t") and line.endswith("{") and not line.startswith("\t\t"):
+            name, elements = line.strip(), False
+        elements = elements or line.startswith("\t\telements = {")
+        if line == "\t}":
+            elements = False
+        if not elements:
+            found.setdefault(name, []).append(line)
+        elif not name.startswith(("set windows", "set loud")):
+            element = line.removeprefix("\t\telements = {").removesuffix("}").strip(" \t,")
+            found.setdefault(f"{name} elements", []).append(element)
+    return {name: sorted(lines) if name.endswith(" elements") else lines for name, lines in found.items()}
+
+
 @lru_cache(maxsize=64)
 def read(said_by_nft: str) -> Rules:
     """Return the rules that ``nft -j list ruleset`` printed."""

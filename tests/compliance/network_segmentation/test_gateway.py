@@ -48,7 +48,7 @@ def leads(inside: Callable[[str, Sequence[str]], bool]) -> Callable[[Any, Sequen
 
 @pytest.mark.rule("internet-edge-default-drop")
 def test_nothing_is_open_towards_the_internet(rules: Any, zones: Zones, leads: Any, strays: Any, observe: Observe) -> None:
-    """The kernel's forwarding refuses by default, and no rule nor element lets the Internet and the site talk outside the matrix."""
+    """The kernel's forwarding refuses by default, and nothing lets the Internet and the site talk outside the matrix."""
     fault = rules.closed("forward")
     observe(fault or "le relais refuse par défaut")
     assert not fault, fault
