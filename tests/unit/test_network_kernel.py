@@ -96,6 +96,14 @@ def test_every_other_way_in_is_an_opening(live: Live, hook: str, statement: str)
     assert len(list(rules.openings(hook))) == 1
 
 
+def test_a_host_that_is_no_gateway_lets_nothing_through(live: Live) -> None:
+    """Where nothing may be forwarded, a look-up of the matrix in a chain that is reached is one rule too many."""
+    assert list(live("srv1").passing("forward")) == []
+    rules = live("srv1", "insert rule inet pgssi forward ct state vmap { established : jump matrix4 }")
+    assert list(rules.openings("forward")) == []
+    assert len(list(rules.passing("forward"))) == 7
+
+
 def test_what_lets_nothing_pass_is_none(live: Live) -> None:
     """Counters, refusals and maps of refusals are no openings."""
     rules = live(

@@ -57,16 +57,20 @@ class Rules:
 
     def openings(self, hook: str) -> Iterator[Rule]:
         """Yield the rules that a packet of this hook can meet and that let it pass without asking the matrix."""
-        todo, seen = [hook], {hook}
         output = self.hook("output")
         free = hook in ("input", "output") and output is not None and output.get("policy") == "accept"
+        yield from (rule for rule in self.passing(hook) if not _known(hook, rule, free))
+
+    def passing(self, hook: str) -> Iterator[Rule]:
+        """Yield the rules that a packet of this hook can meet and that may let it pass, whatever they ask."""
+        todo, seen = [hook], {hook}
         while todo:
             for rule in self.table.get(todo.pop(), ()):
                 verdicts = [*rule, *self._mapped(rule)]
                 found = [target for target in _targets(verdicts) if target not in seen]
                 todo += found
                 seen.update(found)
-                if not all(map(_inert, verdicts)) and not _known(hook, rule, free):
+                if not all(map(_inert, verdicts)):
                     yield rule
 
     def endless(self, longest: float) -> Iterator[Element]:
