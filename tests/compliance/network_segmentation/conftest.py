@@ -27,6 +27,7 @@ from pgssi.verify.plan import Plan
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 LIST = "nft -j list ruleset 2>/dev/null || echo '{\"nftables\": []}'"
 Packet = tuple[str, str, str, int]
+OUR_PORTS = range(20000, 30000)
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +87,30 @@ class Answers:
     given: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What a host saw of packets that were sent: those that came to it, those that left it, and its own answers to them."""
+
+    came: list[Packet]
+    left: list[Packet]
+    answered: list[Packet]
+
+
+def sight(seen: Mapping[str, Any], packets: Mapping[str, Sequence[Packet]]) -> Sight:
+    """Return what belongs to these packets, whatever source a translation of addresses has given them.
+
+    What a watcher lost may have been the very packet: then only one that it did see proves something.
+    """
+    sent = {(protocol, target, port) for some in packets.values() for protocol, _, target, port in some}
+    came, left = ([(p[0], p[1], p[2], p[3]) for p in seen[side]] for side in ("came", "left"))
+    came = [p for p in came if (p[0], p[2], p[3]) in sent]
+    answered = [p for p in left if p[0].startswith("re:") and (p[0][3:].rpartition(" ")[2], p[1], p[3]) in sent]
+    left = [p for p in left if (p[0], p[2], p[3]) in sent]
+    if seen["lost"] and not (left or answered):
+        not_verified(f"l'hôte témoin n'a pas vu {seen['lost']} paquets, faute de place : rien n'est prouvé")
+    return Sight(came, left, answered)
+
+
 @dataclass
 class Wire:
     """Sends packets from machines of the site and sees them pass others; leaves nothing behind."""
@@ -95,12 +120,18 @@ class Wire:
     pythons: Mapping[str, str]
     answering: dict[str, bool] = field(default_factory=dict)
     number: int = field(default_factory=lambda: random.SystemRandom().randrange(10**9))
+    sport: int = 0  # of our packets: below what Linux takes by itself, no service of the site, and another one in each process
+
+    def __post_init__(self) -> None:
+        """Draw our port."""
+        taken = [port for service in self.network.services.values() for port in service.ports]
+        free = [n for n in OUR_PORTS if not any(port.first <= n <= port.last for port in taken)]
+        self.sport = random.SystemRandom().choice(free or OUR_PORTS)
 
     def order(self, machine: str, do: str, timeout: float = 30.0, **settings: Any) -> Any:
         """Have one action of on_host.py done on a machine; return its answer."""
-        script = (
-            f"{SCRIPT}\nmain(json.loads({json.dumps(json.dumps({'do': do, 'sport': 40000 + self.number % 9000, **settings}))}))\n"
-        )
+        asked = json.dumps({"do": do, "sport": self.sport, **settings})
+        script = f"{SCRIPT}\nmain(json.loads({json.dumps(asked)}))\n"
         command = f"{self.pythons.get(machine, 'python3')} -B -E -s -"
         done = self.channels[machine].run(command, stdin=script.encode(), timeout=timeout)
         if done.rc:
@@ -136,49 +167,46 @@ class Wire:
             if addresses:
                 yield name, {address.version: str(address) for address in reversed(addresses)}
 
-    def seen(self, watcher: str, senders: Mapping[str, Sequence[Packet]], act: Callable[[], object]) -> tuple[list[Packet], ...]:
-        """Do something while a host watches; return the packets of ours that came to it, and those that left it."""
+    def seen(
+        self, watcher: str, packets: Mapping[str, Sequence[Packet]], act: Callable[[], object], opened: bool = True
+    ) -> Sight:
+        """Do something while a host watches; return what came to it, and left it, of these packets (by sender).
+
+        opened: the senders let them out for a moment, so that only the watching host stands in their way.
+        """
         path = f"/run/pgssi-essai-{self.number}"
-        for machine, some in senders.items():
+        for machine, some in packets.items() if opened else ():
             self.order(machine, "windows", packets=some, seconds=30)
         self.order(watcher, "see", path=path, seconds=30)
         try:
             act()
         finally:
             seen = self.order(watcher, "collect", path=path)
-            for machine, some in senders.items():
+            for machine, some in packets.items() if opened else ():
                 self.order(machine, "close", packets=some)
-        return tuple([(p[0], p[1], p[2], p[3]) for p in seen[side]] for side in ("came", "left"))
+        return sight(seen, packets)
 
-    def send(self, packets: Mapping[str, Sequence[Packet]]) -> None:
-        """Send packets, by sender."""
-        for machine, some in packets.items():
-            self.order(machine, "send", packets=some)
+    def send(self, packets: Mapping[str, Sequence[Packet]]) -> dict[str, list[str]]:
+        """Send packets, by sender; return what each said of each packet: nothing, or an error."""
+        return {machine: self.order(machine, "send", packets=some) for machine, some in packets.items()}
 
-    def passed(
-        self, watcher: str, packets: Mapping[str, Sequence[Packet]], opened: bool = True
-    ) -> tuple[list[Packet], list[Packet]]:
-        """Send packets (by sender) and return those that came to a host, and those that it sent on.
-
-        opened: the senders let them out for a moment, so that only the watching host stands in their way.
-        """
-        came, left = self.seen(watcher, packets if opened else {}, lambda: self.send(packets))
-        return [p for p in came if not p[0].startswith("re:")], [p for p in left if not p[0].startswith("re:")]
+    def passed(self, watcher: str, packets: Mapping[str, Sequence[Packet]]) -> tuple[list[Packet], list[Packet]]:
+        """Send packets (by sender) and return those that came to a host, and those that it sent on."""
+        saw = self.seen(watcher, packets, lambda: self.send(packets))
+        return saw.came, saw.left
 
     def answers(self, packets: Mapping[str, Sequence[Packet]], receiver: str) -> Answers:
         """Send packets to a host; return how many came to it, and what it answered."""
-        came, left = self.seen(receiver, packets, lambda: self.send(packets))
-        asked = {packet[2] for some in packets.values() for packet in some}
-        given = tuple(
-            f"{p[0].removeprefix('re:')} depuis {p[1]} port {p[3]}" for p in left if p[0].startswith("re:") and p[1] in asked
-        )
-        return Answers(len([p for p in came if not p[0].startswith("re:")]), given)
+        saw = self.seen(receiver, packets, lambda: self.send(packets))
+        given = tuple(f"{p[0].removeprefix('re:')} depuis {p[1]} port {p[3]}" for p in saw.answered)
+        return Answers(len(saw.came), given)
 
     def handed(self, giver: str, receiver: str, address: str, packets: Sequence[Packet]) -> tuple[list[Packet], list[Packet]]:
         """Give packets for others to a host of the same link; return those that came to it, and those that it sent on."""
         mac, link = self.order(receiver, "card", address=address)["mac"], self.order(giver, "card", address=packets[0][1])["name"]
-        came, left = self.seen(receiver, {}, lambda: self.order(giver, "hand", interface=link, mac=mac, packets=packets))
-        return came, left
+        give = {"interface": link, "mac": mac, "packets": packets}
+        saw = self.seen(receiver, {giver: packets}, lambda: self.order(giver, "hand", **give), opened=False)
+        return saw.came, saw.left
 
     def between(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[Packet]]:
         """Return undeclared packets from machines of some zones to addresses of others, by sender."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,6 +21,7 @@ UNIT = "pgssi-firewall.service"
 START = "/usr/local/sbin/pgssi-firewall load"
 FILE = "/etc/pgssi/network/ruleset.nft"
 LIVE = "nft -s list table inet pgssi"
+REFUSED = str(OSError(errno.EPERM, os.strerror(errno.EPERM)))  # what a firewall says to who sends
 # The whole file, hooks included, in a network of its own, which ends with the command; -r where containers may only so.
 STORED = f"""unshare -n true 2>/dev/null && own=-n || own=-rn
 unshare $own true || exit 99
@@ -242,6 +245,10 @@ def test_undeclared_packets_do_not_leave(wire: Any, network: Network, me: NetHos
         for target in ("198.51.100.7", "2001:db8::7"):
             if (address.version == 6) == (":" in target):
                 packets += wire.undeclared(str(address), target)
-    _, left = wire.passed(me.name, {me.name: packets}, opened=False)
+    said: dict[str, list[str]] = {}
+    left = wire.seen(me.name, {me.name: packets}, lambda: said.update(wire.send({me.name: packets})), opened=False).left
     observe(f"{len(packets)} paquets tentés, {len(left)} sortis")
     assert not left, f"un paquet non déclaré sort de l'hôte : {left[0][0]} vers {left[0][2]}"
+    untried = [error for error in said[me.name] if error not in ("", REFUSED)]
+    if untried or not packets:
+        not_verified(f"{len(untried)} essais n'ont pas pu être émis : {untried[0] if untried else 'aucune adresse'}")
