@@ -56,6 +56,17 @@ def segment(protocol, source, destination, port):
     return body[:at] + struct.pack("!H", checksum(pseudo + body)) + body[at + 2 :], kind, one, two, version
 
 
+def apart():
+    """Fork; return whether this is the process that goes on in the background, with no channel to hold."""
+    if os.fork():
+        return False
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for number_ in (0, 1, 2):
+        os.dup2(null, number_)
+    return True
+
+
 def send(packets):
     """Send packets made by hand, whatever their source; say which this host let out ("" or an error)."""
     said = []
@@ -75,6 +86,17 @@ def send(packets):
             said.append(str(error))
         time.sleep(0.01)
     return said
+
+
+def later(packets, seconds):
+    """Send packets in the background after a while: whoever asks may be out of reach then."""
+    if not apart():
+        return "ready"
+    try:
+        time.sleep(seconds)
+        send(packets)
+    finally:
+        os._exit(0)
 
 
 def read(data):
@@ -144,12 +166,8 @@ def sniffer():
 def see(path, seconds):
     """Note, in the background, the packets of ours that come to this host and that leave it."""
     raw = sniffer()
-    if os.fork():
+    if not apart():
         return "ready"
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for number_ in (0, 1, 2):
-        os.dup2(null, number_)
     came, left, end = [], [], time.monotonic() + seconds
     while time.monotonic() < end and not Path(path + ".stop").exists():
         try:
@@ -182,12 +200,8 @@ def collect(path):
 def serve(address, port, size, seconds):
     """Take one connection in the background: read to its end, then answer with so many bytes."""
     server = socket.create_server((address, port), family=family(address))
-    if os.fork():
+    if not apart():
         return "ready"
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for number_ in (0, 1, 2):
-        os.dup2(null, number_)
     server.settimeout(seconds)
     try:
         peer, _ = server.accept()
@@ -293,7 +307,7 @@ def close(packets):
     return elements("delete", packets)
 
 
-ACTIONS = {action.__name__: action for action in (send, see, collect, serve, talk, card, hand, announce, windows, close)}
+ACTIONS = {action.__name__: action for action in (send, later, see, collect, serve, talk, card, hand, announce, windows, close)}
 
 
 def main(order):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -187,10 +188,14 @@ def crossing(wire: Any, network: Network, gateway: NetHost) -> list[tuple[str, P
     return list(found.values())
 
 
+# Seconds between the order to send and the packet, while which the firewall stops; seconds after which it starts by itself.
+DELAY, PATIENCE = 4.0, 20
+
+
 @pytest.mark.rule("firewall-fails-closed")
 @pytest.mark.acts
 def test_a_stopped_firewall_forwards_nothing(host: Host, wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
-    """With the service of the rules stopped for a second, a declared packet reaches the gateway and is not sent on."""
+    """With the service of the rules stopped while it is sent, a declared packet reaches the gateway and is not sent on."""
     declared = crossing(wire, network, me)
     if not declared:
         not_verified("aucun flux déclaré ne traverse cette passerelle depuis une machine qui peut émettre")
@@ -201,12 +206,33 @@ def test_a_stopped_firewall_forwards_nothing(host: Host, wire: Any, network: Net
     unit = "pgssi-firewall.service"
     assert before, "un flux déclaré ne passe déjà pas quand le pare-feu est en marche"
     assert host.run(f"systemctl is-active {unit}").rc == 0, "aucun service ne tient les règles de cette passerelle"
-    try:
-        host.run(f"systemctl stop {unit}")
-        came, left = wire.passed(me.name, packets)
-    finally:
-        host.run(f"systemctl start {unit}")
+    guard = f"pgssi-essai-{wire.number}"  # starts the rules again should we be cut off meanwhile
+    states: list[int] = []
+
+    def stopped() -> None:
+        timer = f"--unit={guard} --on-active={PATIENCE} --timer-property=AccuracySec=1s"
+        armed = host.run(f"systemd-run --quiet --collect {timer} systemctl start {unit}")
+        if armed.rc:
+            not_verified(f"rien ne relancerait le pare-feu si cet essai était coupé : {armed.stderr.strip()[-200:]}")
+        try:
+            began = time.monotonic()
+            for name, some in packets.items():  # through the gateway nobody can be reached once it is stopped
+                wire.order(name, "later", packets=some, seconds=DELAY)
+            asked = time.monotonic()
+            states.append(host.run(f"systemctl stop {unit}").rc)
+            if time.monotonic() - began > DELAY - 0.5:
+                not_verified("le service des règles a mis trop longtemps à s'arrêter")
+            time.sleep(asked + DELAY + 1 - time.monotonic())
+            states.append(host.run(f"systemctl is-active {unit}").rc)
+        finally:
+            states.append(host.run(f"systemctl start {unit}; back=$?; systemctl stop {guard}.timer; exit $back").rc)
+
+    saw = wire.seen(me.name, packets, stopped)
+    came, left = saw.came, saw.left
     observe(f"service arrêté : {len(came)} paquets déclarés reçus, {len(left)} relayés")
+    assert states[-1] == 0, "le service des règles ne redémarre pas"
+    if states[0] != 0 or states[1] == 0:
+        not_verified("le service des règles ne s'est pas arrêté, ou a été relancé pendant l'essai")
     assert not left, "la passerelle relaie encore quand le service des règles est arrêté"
     if not came:
         not_verified("aucun paquet n'est arrivé à la passerelle pendant l'arrêt")
