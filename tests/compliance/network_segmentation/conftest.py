@@ -312,10 +312,10 @@ class Pair:
 
 @pytest.fixture
 def pair(wire: Wire, network: Network, me: NetHost) -> Pair:
-    """Two hosts on both sides of this gateway; IPv4 or IPv6, by the day."""
-    version = random.choice((4, 6))
+    """Two hosts on both sides of this gateway, by IPv4 or by IPv6 as it comes; by the one that there is on a site with one."""
     found = (
         Pair(sender, receiver, sources[version], targets[version])
+        for version in random.sample((4, 6), 2)
         for one, two in permutations([zone for zone in network.zones if zone in me.zones], 2)
         for sender, sources in wire.machines(one)
         for receiver, targets in wire.machines(two)
