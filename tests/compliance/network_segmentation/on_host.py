@@ -250,7 +250,6 @@ def talk(source, address, port, size, want, pause, cut):
         except OSError as error:
             told["error"] = str(error) or type(error).__name__
         told["seconds"] = time.time() - began
-        told["began"] = began
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return told
 
