@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,14 +42,22 @@ def risen(hook: str, before: Drops, after: Drops) -> int:
 
 
 def in_window(prober: Prober, probe: Probe) -> bool:
-    """Return whether a host that would refuse a packet lets it pass for now, by an open maintenance window."""
+    """Return whether a host that would refuse a packet lets it pass for now, by an open maintenance window.
+
+    A window ends by itself: an element that never expires is a hole that somebody has made.
+    """
     if probe.protocol == "icmp":
         return False
     key = f"{probe.source.address} . {probe.target.address} . {probe.protocol} . {probe.port}"
     command = f"nft get element {TABLE} windows{probe.source.version} '{{ {key} }}'"
     asked = [name for name in probe.by if name in prober.channels and name not in prober.faults]
     done = prober.everywhere(asked, lambda name: prober.channels[name].run(command, timeout=30))
-    return any(result.rc == 0 and b"elements" in result.stdout for result in done.values())
+    return any(result.rc == 0 and ends(result.stdout) for result in done.values())
+
+
+def ends(said: bytes) -> bool:
+    """Return whether the element that ``nft get element`` prints vanishes by itself; what its comment says does not count."""
+    return re.search(rb"\bexpires \d", re.sub(rb'"[^"]*"', b"", said)) is not None
 
 
 def dropped(document: Mapping[str, Any]) -> Drops:

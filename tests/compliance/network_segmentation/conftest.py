@@ -6,18 +6,19 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from netaddr import IPAddress, IPNetwork
-from testinfra.host import Host
+from netaddr import IPAddress
 
 from pgssi.inforce import HostContext
+from pgssi.inventory import Variables
 from pgssi.network import NetHost, Network
+from pgssi.network.kernel import Element, Rules, read, touches
 from pgssi.network.live import network_of, prober_of
+from pgssi.remote.model import LONGEST_HOURS
 from pgssi.transport import Channel, TransportError
 from pgssi.verify import not_verified
 from pgssi.verify.hosts import Hosts
@@ -26,12 +27,7 @@ from pgssi.verify.plan import Plan
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 LIST = "nft -j list ruleset 2>/dev/null || echo '{\"nftables\": []}'"
 Packet = tuple[str, str, str, int]
-# What may be accepted without being in the matrix: look-ups of it, IPv6 neighbours, leases, errors of connections.
-OURS = {f"@{name}{version}" for name in ("flows", "ping", "windows") for version in (4, 6)}
-LINK = {f"nd-{name}" for name in ("neighbor-solicit", "neighbor-advert", "router-solicit", "router-advert")}
-LINK |= {"mld-listener-query", "mld-listener-report", "mld-listener-done", "mld2-listener-report"}
-ERRORS = {"destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem"}
-LEASES = {(67, 68), (68, 67), (546, 547), (547, 546)}
+OUR_PORTS = range(20000, 30000)
 
 
 @pytest.fixture(scope="session")
@@ -50,120 +46,37 @@ def me(network: Network, context: HostContext) -> NetHost:
     return mine
 
 
-@dataclass(frozen=True)
-class Rules:
-    """The rules that the kernel holds. table: those of ``inet pgssi``, by chain; bases: every base chain of the host."""
-
-    bases: tuple[Mapping[str, Any], ...]
-    table: Mapping[str, tuple[Sequence[Mapping[str, Any]], ...]]
-    sets: Mapping[str, frozenset[tuple[str, ...]]]
-    flowtables: int
-
-    def hook(self, name: str) -> Mapping[str, Any] | None:
-        """Return our base chain of a hook."""
-        ours = (c for c in self.bases if (c["family"], c["table"], c["hook"]) == ("inet", "pgssi", name))
-        return next((c for c in ours if c["type"] == "filter" and c["name"] == name), None)
-
-    def closed(self, hook: str) -> str:
-        """Return what is wrong with the way a hook refuses what nothing accepts, or an empty text."""
-        chain = self.hook(hook)
-        if chain is None:
-            return "aucune règle de la matrice n'est chargée dans le noyau"
-        if chain.get("policy") != "drop":
-            return f"la chaîne {hook} accepte par défaut"
-        return ""
-
-    def openings(self, hook: str) -> Iterator[Sequence[Mapping[str, Any]]]:
-        """Yield the rules that a packet of this hook can meet and that accept it without asking the matrix."""
-        todo, seen = [hook], set()
-        output = self.hook("output")
-        free = output is not None and output.get("policy") == "accept"
-        while todo:
-            name = todo.pop()
-            seen.add(name)
-            for rule in self.table.get(name, ()):
-                todo += [jump for jump in _jumps(rule) if jump not in seen]
-                if {"accept": None} in rule and not _known(name, rule, free):
-                    yield rule
-
-
-def _jumps(rule: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for part in rule:
-        for verb in ("jump", "goto"):
-            if verb in part:
-                yield part[verb]["target"]
-
-
-def _matches(rule: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a rule asks for, by the name of what it looks at; "concat" for a look-up by several fields."""
-    found: dict[str, Any] = {}
-    for part in rule:
-        if "match" in part:
-            left = part["match"]["left"]
-            kind, what = next(iter(left.items())) if isinstance(left, Mapping) else ("", left)
-            name = kind if kind == "concat" else f"{what.get('protocol', kind)} {what.get('field', what.get('key', ''))}"
-            found[name] = (what, part["match"]["right"]) if kind == "concat" else part["match"]["right"]
-    return found
-
-
-def _known(chain: str, rule: Sequence[Mapping[str, Any]], free: bool) -> bool:
-    """Return whether an accepting rule asks the matrix, or is what a link or a host needs to work at all.
-
-    free: the host may ask whatever it wants of others, so that answers to it are no opening.
-    """
-    wants = _matches(rule)
-    if "concat" in wants:
-        fields, right = wants["concat"]
-        return right in OURS and len(fields) == (2 if "ping" in right else 4)
-    if {"icmpv6 type", "icmp type"} & set(wants):
-        types = wants.get("icmpv6 type", wants.get("icmp type"))
-        names = set(types["set"] if isinstance(types, Mapping) else [types])
-        return names <= (ERRORS if wants.get("ct state") == "related" else LINK)
-    if "udp sport" in wants:
-        return (wants["udp sport"], wants.get("udp dport")) in LEASES
-    own = {"meta iif": "lo"}, {"meta oif": "lo"}, {"ct direction": "reply" if chain == "input" else "original"}
-    return wants in own[: 3 if free and chain in ("input", "output") else 2]
-
-
-def _text(value: Any) -> str:
-    """Return one part of an element as the compiled matrix writes it."""
-    if isinstance(value, Mapping):
-        if "prefix" in value:
-            return f"{value['prefix']['addr']}/{value['prefix']['len']}"
-        if "range" in value:
-            return "-".join(str(end) for end in value["range"])
-    return str(value)
-
-
-def _elements(raw: Mapping[str, Any]) -> frozenset[tuple[str, ...]]:
-    found = set()
-    for element in raw.get("elem", ()):
-        inner = element.get("elem", element) if isinstance(element, Mapping) else element
-        value = inner.get("val", inner) if isinstance(inner, Mapping) else inner
-        parts = value["concat"] if isinstance(value, Mapping) and "concat" in value else [value]
-        found.add(tuple(_text(part) for part in parts))
-    return frozenset(found)
-
-
-@lru_cache(maxsize=64)
-def _read(text: str) -> Rules:
-    bases, table, sets, flowtables = [], {}, {}, 0
-    for item in json.loads(text).get("nftables", ()):
-        chain, rule, named = item.get("chain"), item.get("rule"), item.get("set")
-        if chain and "hook" in chain:
-            bases.append(chain)
-        if rule and (rule["family"], rule["table"]) == ("inet", "pgssi"):
-            table.setdefault(rule["chain"], []).append(rule["expr"])
-        if named and (named["family"], named["table"]) == ("inet", "pgssi"):
-            sets[named["name"]] = _elements(named)
-        flowtables += "flowtable" in item
-    return Rules(tuple(bases), {name: tuple(rules) for name, rules in table.items()}, sets, flowtables)
-
-
 @pytest.fixture
 def rules(facts: Any) -> Rules:
     """The rules that the kernel of this host holds now."""
-    return _read(facts("nft-ruleset", LIST))
+    return read(facts("nft-ruleset", LIST))
+
+
+@pytest.fixture
+def longest(site: Variables) -> float:
+    """The seconds that a window may last at most on this site."""
+    return float((site.get("site_remote") or {}).get("longest_hours", LONGEST_HOURS)) * 3600 + 60
+
+
+@pytest.fixture
+def compiled(network: Network, context: HostContext) -> dict[str, set[Element]]:
+    """The lines of the matrix that this host has to hold, by set: those of its addresses; all of them for a gateway."""
+    mine = network.hosts[context.name]
+    found: dict[str, set[Element]] = {f"{name}{version}": set() for name in ("flows", "ping") for version in (4, 6)}
+    for line in network.lines:
+        if mine.gateway or any(end.holds(address) for end in (line.source, line.destination) for address in mine.addresses):
+            ends = (line.source.text, line.destination.text)
+            port = str(line.first) if line.first == line.last else f"{line.first}-{line.last}"
+            name, more = ("ping", ()) if line.protocol == "icmp" else ("flows", (line.protocol, port))
+            found[f"{name}{line.source.version}"].add((*ends, *more))
+    return found
+
+
+@pytest.fixture
+def more(rules: Rules, compiled: Mapping[str, set[Element]], longest: float) -> list[Element]:
+    """What the sets of the kernel open and the matrix does not declare; a window that ends is none of it."""
+    return [*sorted(e for name, lines in compiled.items() for e in rules.sets.get(name, {}) if e not in lines),
+            *rules.endless(longest)]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,6 +85,30 @@ class Answers:
 
     came: int
     given: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a host saw of packets that were sent: those that came to it, those that left it, and its own answers to them."""
+
+    came: list[Packet]
+    left: list[Packet]
+    answered: list[Packet]
+
+
+def sight(seen: Mapping[str, Any], packets: Mapping[str, Sequence[Packet]]) -> Sight:
+    """Return what belongs to these packets, whatever source a translation of addresses has given them.
+
+    What a watcher lost may have been the very packet: then only one that it did see proves something.
+    """
+    sent = {(protocol, target, port) for some in packets.values() for protocol, _, target, port in some}
+    came, left = ([(p[0], p[1], p[2], p[3]) for p in seen[side]] for side in ("came", "left"))
+    came = [p for p in came if (p[0], p[2], p[3]) in sent]
+    answered = [p for p in left if p[0].startswith("re:") and (p[0][3:].rpartition(" ")[2], p[1], p[3]) in sent]
+    left = [p for p in left if (p[0], p[2], p[3]) in sent]
+    if seen["lost"] and not (left or answered):
+        not_verified(f"l'hôte témoin n'a pas vu {seen['lost']} paquets, faute de place : rien n'est prouvé")
+    return Sight(came, left, answered)
 
 
 @dataclass
@@ -183,12 +120,18 @@ class Wire:
     pythons: Mapping[str, str]
     answering: dict[str, bool] = field(default_factory=dict)
     number: int = field(default_factory=lambda: random.SystemRandom().randrange(10**9))
+    sport: int = 0  # of our packets: below what Linux takes by itself, no service of the site, and another one in each process
+
+    def __post_init__(self) -> None:
+        """Draw our port."""
+        taken = [port for service in self.network.services.values() for port in service.ports]
+        free = [n for n in OUR_PORTS if not any(port.first <= n <= port.last for port in taken)]
+        self.sport = random.SystemRandom().choice(free or OUR_PORTS)
 
     def order(self, machine: str, do: str, timeout: float = 30.0, **settings: Any) -> Any:
         """Have one action of on_host.py done on a machine; return its answer."""
-        script = (
-            f"{SCRIPT}\nmain(json.loads({json.dumps(json.dumps({'do': do, 'sport': 40000 + self.number % 9000, **settings}))}))\n"
-        )
+        asked = json.dumps({"do": do, "sport": self.sport, **settings})
+        script = f"{SCRIPT}\nmain(json.loads({json.dumps(asked)}))\n"
         command = f"{self.pythons.get(machine, 'python3')} -B -E -s -"
         done = self.channels[machine].run(command, stdin=script.encode(), timeout=timeout)
         if done.rc:
@@ -224,49 +167,46 @@ class Wire:
             if addresses:
                 yield name, {address.version: str(address) for address in reversed(addresses)}
 
-    def seen(self, watcher: str, senders: Mapping[str, Sequence[Packet]], act: Callable[[], object]) -> tuple[list[Packet], ...]:
-        """Do something while a host watches; return the packets of ours that came to it, and those that left it."""
+    def seen(
+        self, watcher: str, packets: Mapping[str, Sequence[Packet]], act: Callable[[], object], opened: bool = True
+    ) -> Sight:
+        """Do something while a host watches; return what came to it, and left it, of these packets (by sender).
+
+        opened: the senders let them out for a moment, so that only the watching host stands in their way.
+        """
         path = f"/run/pgssi-essai-{self.number}"
-        for machine, some in senders.items():
+        for machine, some in packets.items() if opened else ():
             self.order(machine, "windows", packets=some, seconds=30)
         self.order(watcher, "see", path=path, seconds=30)
         try:
             act()
         finally:
             seen = self.order(watcher, "collect", path=path)
-            for machine, some in senders.items():
+            for machine, some in packets.items() if opened else ():
                 self.order(machine, "close", packets=some)
-        return tuple([(p[0], p[1], p[2], p[3]) for p in seen[side]] for side in ("came", "left"))
+        return sight(seen, packets)
 
-    def send(self, packets: Mapping[str, Sequence[Packet]]) -> None:
-        """Send packets, by sender."""
-        for machine, some in packets.items():
-            self.order(machine, "send", packets=some)
+    def send(self, packets: Mapping[str, Sequence[Packet]]) -> dict[str, list[str]]:
+        """Send packets, by sender; return what each said of each packet: nothing, or an error."""
+        return {machine: self.order(machine, "send", packets=some) for machine, some in packets.items()}
 
-    def passed(
-        self, watcher: str, packets: Mapping[str, Sequence[Packet]], opened: bool = True
-    ) -> tuple[list[Packet], list[Packet]]:
-        """Send packets (by sender) and return those that came to a host, and those that it sent on.
-
-        opened: the senders let them out for a moment, so that only the watching host stands in their way.
-        """
-        came, left = self.seen(watcher, packets if opened else {}, lambda: self.send(packets))
-        return [p for p in came if not p[0].startswith("re:")], [p for p in left if not p[0].startswith("re:")]
+    def passed(self, watcher: str, packets: Mapping[str, Sequence[Packet]]) -> tuple[list[Packet], list[Packet]]:
+        """Send packets (by sender) and return those that came to a host, and those that it sent on."""
+        saw = self.seen(watcher, packets, lambda: self.send(packets))
+        return saw.came, saw.left
 
     def answers(self, packets: Mapping[str, Sequence[Packet]], receiver: str) -> Answers:
         """Send packets to a host; return how many came to it, and what it answered."""
-        came, left = self.seen(receiver, packets, lambda: self.send(packets))
-        asked = {packet[2] for some in packets.values() for packet in some}
-        given = tuple(
-            f"{p[0].removeprefix('re:')} depuis {p[1]} port {p[3]}" for p in left if p[0].startswith("re:") and p[1] in asked
-        )
-        return Answers(len([p for p in came if not p[0].startswith("re:")]), given)
+        saw = self.seen(receiver, packets, lambda: self.send(packets))
+        given = tuple(f"{p[0].removeprefix('re:')} depuis {p[1]} port {p[3]}" for p in saw.answered)
+        return Answers(len(saw.came), given)
 
     def handed(self, giver: str, receiver: str, address: str, packets: Sequence[Packet]) -> tuple[list[Packet], list[Packet]]:
         """Give packets for others to a host of the same link; return those that came to it, and those that it sent on."""
         mac, link = self.order(receiver, "card", address=address)["mac"], self.order(giver, "card", address=packets[0][1])["name"]
-        came, left = self.seen(receiver, {}, lambda: self.order(giver, "hand", interface=link, mac=mac, packets=packets))
-        return came, left
+        give = {"interface": link, "mac": mac, "packets": packets}
+        saw = self.seen(receiver, {giver: packets}, lambda: self.order(giver, "hand", **give), opened=False)
+        return saw.came, saw.left
 
     def between(self, sources: Sequence[str], targets: Sequence[str]) -> dict[str, list[Packet]]:
         """Return undeclared packets from machines of some zones to addresses of others, by sender."""
@@ -338,20 +278,26 @@ def zones(network: Network) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def inside(host: Host, network: Network) -> Callable[[str, Sequence[str]], bool]:
+def inside(network: Network) -> Callable[[str, Sequence[str]], bool]:
     """``inside("10.1.2.0/24", ["guests"])``: whether an element touches one of the zones."""
 
-    def touches(text: str, names: Sequence[str]) -> bool:
-        first, _, last = text.partition("-")
-        ends = [IPNetwork(first), IPNetwork(last or first)]
-        low, high = ends[0].first, ends[1].last
-        return any(
-            block.version == ends[0].version and block.first <= high and low <= block.last
-            for name in names
-            for block in network.blocks(name)
-        )
+    return lambda text, names: any(touches(text, block) for name in names for block in network.blocks(name))
 
-    return touches
+
+@pytest.fixture
+def strays(more: Sequence[Element], inside: Callable[[str, Sequence[str]], bool]) -> Callable[..., str]:
+    """``strays(["guests"], ["servers"])``: the first undeclared element from some zones to others (None: anywhere), in words."""
+
+    def find(sources: Sequence[str] | None, targets: Sequence[str] | None) -> str:
+        if sources is None or targets is None:
+            end, names = (0, sources) if targets is None else (1, targets)
+            found = (element for element in more if names is None or inside(element[end], names))
+        else:
+            ways = [(one, two) for one in sources for two in targets if one != two]
+            found = (e for e in more if any(inside(e[0], [one]) and inside(e[1], [two]) for one, two in ways))
+        return " . ".join(next(found, ()))
+
+    return find
 
 
 @dataclass(frozen=True)
@@ -366,10 +312,10 @@ class Pair:
 
 @pytest.fixture
 def pair(wire: Wire, network: Network, me: NetHost) -> Pair:
-    """Two hosts on both sides of this gateway; IPv4 or IPv6, by the day."""
-    version = random.choice((4, 6))
+    """Two hosts on both sides of this gateway, by IPv4 or by IPv6 as it comes; by the one that there is on a site with one."""
     found = (
         Pair(sender, receiver, sources[version], targets[version])
+        for version in random.sample((4, 6), 2)
         for one, two in permutations([zone for zone in network.zones if zone in me.zones], 2)
         for sender, sources in wire.machines(one)
         for receiver, targets in wire.machines(two)

@@ -4,6 +4,8 @@ Fed to ``python3 -`` with a last line that calls main({"do": send, see, collect,
 A packet is [protocol, source, destination, port]; port 0 for icmp, which is an echo request. Prints JSON.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import socket
@@ -13,9 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-SPORT = 40321  # of every packet that we make; each verifier gives its own, so that its watcher knows them
+SPORT = 20321  # of every packet that we make; each verifier gives its own, so that its watcher knows them
 NUMBERS = {"tcp": 6, "udp": 17}
 OUTGOING = 4  # PACKET_OUTGOING
+ATTACH_FILTER, RCVBUFFORCE, SOL_PACKET, STATISTICS = 26, 33, 263, 6  # of setsockopt(2) and packet(7)
 
 
 def number(protocol, version):
@@ -53,6 +56,17 @@ def segment(protocol, source, destination, port):
     return body[:at] + struct.pack("!H", checksum(pseudo + body)) + body[at + 2 :], kind, one, two, version
 
 
+def apart():
+    """Fork; return whether this is the process that goes on in the background, with no channel to hold."""
+    if os.fork():
+        return False
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for number_ in (0, 1, 2):
+        os.dup2(null, number_)
+    return True
+
+
 def send(packets):
     """Send packets made by hand, whatever their source; say which this host let out ("" or an error)."""
     said = []
@@ -74,8 +88,22 @@ def send(packets):
     return said
 
 
+def later(packets, seconds):
+    """Send packets in the background after a while: whoever asks may be out of reach then."""
+    if not apart():
+        return "ready"
+    try:
+        time.sleep(seconds)
+        send(packets)
+    finally:
+        os._exit(0)
+
+
 def read(data):
-    """Return the packet that IP data holds, as [protocol, source, destination, port]; "re:" before an answer to ours."""
+    """Return the packet that IP data holds, as [protocol, source, destination, port]; "re:" before an answer to ours.
+
+    An ICMP error that quotes a packet of ours is "re:refus " and its protocol, with the ends of an answer to it.
+    """
     version = data[0] >> 4
     if version == 4 and len(data) >= 28:
         kind, at, one, two = data[9], (data[0] & 15) * 4, data[12:16], data[16:20]
@@ -94,19 +122,52 @@ def read(data):
     if data[at] in (8, 128, 0, 129):
         known = struct.unpack("!H", data[at + 4 : at + 6])[0] == SPORT
         return [name if data[at] in (8, 128) else "re:icmp", *ends, 0] if known else None
-    return ["re:error", *ends, 0] if (version, data[at]) in ((4, 3), (6, 1)) else None
+    quoted = read(data[at + 8 :]) if (version, data[at]) in ((4, 3), (6, 1)) and len(data) > at + 8 else None
+    if quoted is None or quoted[0].startswith("re:"):
+        return None
+    return [f"re:refus {quoted[0]}", quoted[2], quoted[1], quoted[3]]
+
+
+def keep():
+    """Return the classic BPF program that keeps what may be ours: our port at either end, and all ICMP."""
+    return (
+        (0x30, 0, 0, 0),  # 0: version and header length
+        (0x54, 0, 0, 0xF0),
+        (0x15, 0, 4, 0x40),  # 2: IPv4, else 7
+        (0xB1, 0, 0, 0),  # 3: x = length of the header
+        (0x30, 0, 0, 9),
+        (0x15, 9, 0, 1),  # 5: ICMP: 15
+        (0x05, 0, 0, 3),  # 6: go to 10
+        (0x15, 0, 8, 0x60),  # 7: IPv6, else 16
+        (0x01, 0, 0, 40),
+        (0x30, 0, 0, 6),
+        (0x15, 4, 0, 58),  # 10: ICMPv6: 15
+        (0x48, 0, 0, 0),
+        (0x15, 2, 0, SPORT),  # 12: ours: 15
+        (0x48, 0, 0, 2),
+        (0x15, 0, 1, SPORT),  # 14: ours: 15, else 16
+        (0x06, 0, 0, 2048),  # 15: keep
+        (0x06, 0, 0, 0),  # 16: leave
+    )
+
+
+def sniffer():
+    """Return a socket that hears what may be ours on every interface, with room for what a busy host sends meanwhile."""
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+    held = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in keep()))
+    raw.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HL", len(keep()), ctypes.addressof(held)))
+    with contextlib.suppress(OSError):  # a container may not
+        raw.setsockopt(socket.SOL_SOCKET, RCVBUFFORCE, 16 << 20)
+    raw.getsockopt(SOL_PACKET, STATISTICS, 8)  # which also sets them to nothing
+    raw.settimeout(0.1)
+    return raw
 
 
 def see(path, seconds):
     """Note, in the background, the packets of ours that come to this host and that leave it."""
-    raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-    raw.settimeout(0.1)
-    if os.fork():
+    raw = sniffer()
+    if not apart():
         return "ready"
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for number_ in (0, 1, 2):
-        os.dup2(null, number_)
     came, left, end = [], [], time.monotonic() + seconds
     while time.monotonic() < end and not Path(path + ".stop").exists():
         try:
@@ -116,8 +177,9 @@ def see(path, seconds):
         packet = read(data)
         if packet:
             (left if where[2] == OUTGOING else came).append(packet)
+    lost = struct.unpack("II", raw.getsockopt(SOL_PACKET, STATISTICS, 8))[1]
     new = Path(path + ".new")
-    new.write_text(json.dumps({"came": came, "left": left}), "ascii")
+    new.write_text(json.dumps({"came": came, "left": left, "lost": lost}), "ascii")
     new.rename(path)
     os._exit(0)
 
@@ -138,12 +200,8 @@ def collect(path):
 def serve(address, port, size, seconds):
     """Take one connection in the background: read to its end, then answer with so many bytes."""
     server = socket.create_server((address, port), family=family(address))
-    if os.fork():
+    if not apart():
         return "ready"
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for number_ in (0, 1, 2):
-        os.dup2(null, number_)
     server.settimeout(seconds)
     try:
         peer, _ = server.accept()
@@ -192,7 +250,6 @@ def talk(source, address, port, size, want, pause, cut):
         except OSError as error:
             told["error"] = str(error) or type(error).__name__
         told["seconds"] = time.time() - began
-        told["began"] = began
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return told
 
@@ -249,7 +306,7 @@ def close(packets):
     return elements("delete", packets)
 
 
-ACTIONS = {action.__name__: action for action in (send, see, collect, serve, talk, card, hand, announce, windows, close)}
+ACTIONS = {action.__name__: action for action in (send, later, see, collect, serve, talk, card, hand, announce, windows, close)}
 
 
 def main(order):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from testinfra.host import Host
 
 from pgssi.inforce import HostContext
 from pgssi.network import NetHost, Network
+from pgssi.network.kernel import text, values
 from pgssi.verify import not_verified
 
 Packet = tuple[str, str, str, int]
@@ -24,23 +26,14 @@ def opened(rules: Any, concerns: Callable[[Any], bool]) -> list[Any]:
 
 
 def ends(rule: Sequence[Mapping[str, Any]], side: str) -> list[str]:
-    """Return the addresses that a rule wants on one side (saddr, daddr), or nothing when it wants none."""
+    """Return the addresses that a rule wants on one side (saddr, daddr), or nothing when it wants none that it names."""
     found: list[str] = []
     for part in rule:
         match = part.get("match", {})
         payload = match.get("left", {}).get("payload", {}) if isinstance(match.get("left"), Mapping) else {}
         if payload.get("field") == side and match.get("op") == "==":
-            right = match["right"]
-            values = right["set"] if isinstance(right, Mapping) and "set" in right else [right]
-            for value in values:
-                prefix = value.get("prefix") if isinstance(value, Mapping) else None
-                if prefix:
-                    found.append(f"{prefix['addr']}/{prefix['len']}")
-                elif isinstance(value, Mapping) and "range" in value:
-                    found.append("-".join(value["range"]))
-                else:
-                    found.append(str(value))
-    return found
+            found += [text(value) for value in values(match["right"])]
+    return [] if any(one.startswith("@") for one in found) else found
 
 
 @pytest.fixture
@@ -49,20 +42,22 @@ def leads(inside: Callable[[str, Sequence[str]], bool]) -> Callable[[Any, Sequen
 
     def concerns(rule: Any, sources: Sequence[str], targets: Sequence[str]) -> bool:
         sides = (("saddr", sources), ("daddr", targets))
-        return all(not ends(rule, side) or any(inside(text, names) for text in ends(rule, side)) for side, names in sides)
+        return all(not ends(rule, side) or any(inside(end, names) for end in ends(rule, side)) for side, names in sides)
 
     return concerns
 
 
 @pytest.mark.rule("internet-edge-default-drop")
-def test_nothing_is_open_towards_the_internet(rules: Any, zones: Zones, leads: Any, observe: Observe) -> None:
-    """The kernel's forwarding refuses by default, and no rule lets the Internet and the site talk outside the matrix."""
+def test_nothing_is_open_towards_the_internet(rules: Any, zones: Zones, leads: Any, strays: Any, observe: Observe) -> None:
+    """The kernel's forwarding refuses by default, and nothing lets the Internet and the site talk outside the matrix."""
     fault = rules.closed("forward")
     observe(fault or "le relais refuse par défaut")
     assert not fault, fault
     edge, own = zones("internet"), zones()
     wrong = opened(rules, lambda rule: leads(rule, edge, own) or leads(rule, own, edge))
     assert not wrong, f"règle d'acceptation étrangère à la matrice, entre Internet et le site : {wrong[0]}"
+    more = strays(edge, own) or strays(own, edge)
+    assert not more, f"ouverture hors matrice entre Internet et le site : {more}"
 
 
 @pytest.mark.rule("internet-edge-default-drop")
@@ -76,13 +71,15 @@ def test_undeclared_packets_do_not_cross_the_edge(wire: Any, context: HostContex
 
 
 @pytest.mark.rule("zones-default-drop")
-def test_zones_are_apart(rules: Any, zones: Zones, leads: Any, facts: Any, me: NetHost, observe: Observe) -> None:
+def test_zones_are_apart(rules: Any, zones: Zones, leads: Any, strays: Any, facts: Any, me: NetHost, observe: Observe) -> None:
     """The kernel's forwarding refuses by default, no rule opens one zone to another, and each tag is the declared one."""
     fault = rules.closed("forward")
     assert not fault, fault
     assert rules.flowtables == 0, "une table de flux rapides (flowtable) fait passer des paquets hors du filtrage"
     wrong = opened(rules, lambda rule: leads(rule, zones(), zones()))
     assert not wrong, f"règle d'acceptation étrangère à la matrice : {wrong[0]}"
+    more = strays(zones(), zones())
+    assert not more, f"ouverture hors matrice d'une zone à une autre : {more}"
     links = facts("network-links", "ip -d -o link show")
     for interface in me.interfaces:
         if interface.device and interface.vlan:
@@ -102,14 +99,17 @@ def test_undeclared_packets_do_not_change_zone(wire: Any, context: HostContext, 
 
 
 @pytest.mark.rule("dmz-confined")
-def test_no_rule_opens_a_dmz(rules: Any, zones: Zones, leads: Any, observe: Observe) -> None:
-    """No rule of the kernel lets a DMZ reach an internal zone outside the matrix."""
+def test_no_rule_opens_a_dmz(rules: Any, zones: Zones, leads: Any, strays: Any, observe: Observe) -> None:
+    """No rule and no element of the kernel lets a DMZ reach an internal zone outside the matrix."""
     dmz = zones("dmz_inbound", "dmz_outbound")
     observe(f"DMZ : {', '.join(dmz) or 'aucune'}")
     fault = rules.closed("forward")
     assert not fault, fault
-    wrong = opened(rules, lambda rule: leads(rule, dmz, [name for name in zones() if name not in dmz]))
+    internal = [name for name in zones() if name not in dmz]
+    wrong = opened(rules, lambda rule: leads(rule, dmz, internal))
     assert not wrong, f"règle d'acceptation étrangère à la matrice, depuis une DMZ : {wrong[0]}"
+    more = strays(dmz, internal)
+    assert not more, f"ouverture hors matrice depuis une DMZ : {more}"
 
 
 @pytest.mark.rule("dmz-confined")
@@ -136,7 +136,7 @@ def test_no_rule_opens_the_inside_to_guests(
     owners = [*network.hosts.values(), *(item for item in network.equipment.values() if item.zone not in guests)]
     known = {str(address) for owner in owners for address in owner.addresses}
     for name, elements in rules.sets.items():
-        if name.startswith(("flows", "ping")):
+        if name.startswith(("flows", "ping", "windows")):
             wrong = [e for e in elements if e[0] not in known and inside(e[0], guests) and inside(e[1], internal)]
             assert not wrong, f"les invités atteignent {wrong[0][1]} : {' . '.join(wrong[0])}"
     opening = opened(rules, lambda rule: leads(rule, guests, internal))
@@ -145,17 +145,14 @@ def test_no_rule_opens_the_inside_to_guests(
 
 @pytest.mark.rule("biomedical-confined")
 def test_biomedical_rules_are_those_of_the_matrix(
-    rules: Any, network: Network, zones: Zones, leads: Any, inside: Any, observe: Observe
+    rules: Any, network: Network, zones: Zones, leads: Any, strays: Any, observe: Observe
 ) -> None:
     """Each element of the kernel that touches a biomedical zone is a line of the matrix, and no rule opens more."""
     biomedical, everywhere = zones("biomedical"), list(network.zones)
     fault = rules.closed("forward")
     assert not fault, fault
-    declared = {(line.source.text, line.destination.text) for line in network.lines}
-    for name, elements in rules.sets.items():
-        if name.startswith(("flows", "ping")):
-            wrong = [e for e in elements if e[:2] not in declared and (inside(e[0], biomedical) or inside(e[1], biomedical))]
-            assert not wrong, f"ouverture hors matrice vers ou depuis une zone biomédicale : {' . '.join(wrong[0])}"
+    more = strays(biomedical, None) or strays(None, biomedical)
+    assert not more, f"ouverture hors matrice vers ou depuis une zone biomédicale : {more}"
     opening = opened(rules, lambda rule: leads(rule, biomedical, everywhere) or leads(rule, everywhere, biomedical))
     observe(f"zones biomédicales : {', '.join(biomedical) or 'aucune'}")
     assert not opening, f"règle d'acceptation étrangère à la matrice, zone biomédicale : {opening[0]}"
@@ -191,10 +188,14 @@ def crossing(wire: Any, network: Network, gateway: NetHost) -> list[tuple[str, P
     return list(found.values())
 
 
+# Seconds between the order to send and the packet, while which the firewall stops; seconds after which it starts by itself.
+DELAY, PATIENCE = 4.0, 20
+
+
 @pytest.mark.rule("firewall-fails-closed")
 @pytest.mark.acts
 def test_a_stopped_firewall_forwards_nothing(host: Host, wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
-    """With the service of the rules stopped for a second, a declared packet reaches the gateway and is not sent on."""
+    """With the service of the rules stopped while it is sent, a declared packet reaches the gateway and is not sent on."""
     declared = crossing(wire, network, me)
     if not declared:
         not_verified("aucun flux déclaré ne traverse cette passerelle depuis une machine qui peut émettre")
@@ -205,12 +206,33 @@ def test_a_stopped_firewall_forwards_nothing(host: Host, wire: Any, network: Net
     unit = "pgssi-firewall.service"
     assert before, "un flux déclaré ne passe déjà pas quand le pare-feu est en marche"
     assert host.run(f"systemctl is-active {unit}").rc == 0, "aucun service ne tient les règles de cette passerelle"
-    try:
-        host.run(f"systemctl stop {unit}")
-        came, left = wire.passed(me.name, packets)
-    finally:
-        host.run(f"systemctl start {unit}")
+    guard = f"pgssi-essai-{wire.number}"  # starts the rules again should we be cut off meanwhile
+    states: list[int] = []
+
+    def stopped() -> None:
+        timer = f"--unit={guard} --on-active={PATIENCE} --timer-property=AccuracySec=1s"
+        armed = host.run(f"systemd-run --quiet --collect {timer} systemctl start {unit}")
+        if armed.rc:
+            not_verified(f"rien ne relancerait le pare-feu si cet essai était coupé : {armed.stderr.strip()[-200:]}")
+        try:
+            began = time.monotonic()
+            for name, some in packets.items():  # through the gateway nobody can be reached once it is stopped
+                wire.order(name, "later", packets=some, seconds=DELAY)
+            asked = time.monotonic()
+            states.append(host.run(f"systemctl stop {unit}").rc)
+            if time.monotonic() - began > DELAY - 0.5:
+                not_verified("le service des règles a mis trop longtemps à s'arrêter")
+            time.sleep(asked + DELAY + 1 - time.monotonic())
+            states.append(host.run(f"systemctl is-active {unit}").rc)
+        finally:
+            states.append(host.run(f"systemctl start {unit}; back=$?; systemctl stop {guard}.timer; exit $back").rc)
+
+    saw = wire.seen(me.name, packets, stopped)
+    came, left = saw.came, saw.left
     observe(f"service arrêté : {len(came)} paquets déclarés reçus, {len(left)} relayés")
+    assert states[-1] == 0, "le service des règles ne redémarre pas"
+    if states[0] != 0 or states[1] == 0:
+        not_verified("le service des règles ne s'est pas arrêté, ou a été relancé pendant l'essai")
     assert not left, "la passerelle relaie encore quand le service des règles est arrêté"
     if not came:
         not_verified("aucun paquet n'est arrivé à la passerelle pendant l'arrêt")

@@ -22,16 +22,22 @@ ITEMS = ("time", "source", "destination", "protocol", "source_port", "destinatio
          "bytes_received", "duration")  # fmt: skip
 
 
-def record(host: Host, source: str, port: int, decision: str, patience: float = 12.0) -> Mapping[str, Any]:
-    """Return the newest record of a flow by its source, destination port and decision; wait for it a little."""
+def record(host: Host, source: str, target: str, port: int, decision: str, patience: float = 12.0) -> Mapping[str, Any]:
+    """Return the newest record of a flow by its ends, destination port and decision; wait for it a little."""
     end = time.monotonic() + patience
     found: list[Mapping[str, Any]] = []
     while not found and time.monotonic() < end:
         said = host.run(f"cat {RECORDS}.1 {RECORDS} 2>/dev/null | grep -F '\"destination_port\": {port},'").stdout
         lines = [json.loads(line) for line in said.splitlines()]
-        found = [line for line in lines if line["source"] == source and line["decision"] == decision]
+        wanted = (source, target, decision)
+        found = [line for line in lines if (line["source"], line["destination"], line["decision"]) == wanted]
         time.sleep(0 if found else 0.5)
     return found[-1] if found else {}
+
+
+def clock(host: Host) -> float:
+    """Return the time of the gateway itself: whether its clock is right is another rule's matter."""
+    return float(host.check_output("date +%s.%N"))
 
 
 def complete(found: Mapping[str, Any]) -> None:
@@ -61,19 +67,21 @@ def test_a_flow_of_known_size_leaves_its_record(host: Host, wire: Any, pair: Any
             "pause": pause,
             "cut": 0,
         }
+        before = clock(host)
         told = wire.order(pair.sender, "talk", timeout=40, **settings)
         version = "-f ipv6" if ":" in pair.source else ""
         host.run(f"conntrack -D {version} -p tcp -s {pair.source} -d {pair.target} --sport {told['sport']} --dport {port}")
+        after = clock(host)
     finally:
         for name in names:
             wire.order(name, "close", packets=[packet])
     if "error" in told:
         not_verified(f"le flux d'essai n'a pas traversé la passerelle : {told['error']}")
-    found = record(host, pair.source, port, "accept")
+    found = record(host, pair.source, pair.target, port, "accept")
     observe(json.dumps(found))
     complete(found)
-    assert (found["destination"], found["protocol"], found["source_port"]) == (pair.target, "tcp", told["sport"])
-    assert abs(datetime.fromisoformat(found["time"]).timestamp() - told["began"]) < 5, "l'heure de la trace est fausse"
+    assert (found["protocol"], found["source_port"]) == ("tcp", told["sport"])
+    assert before - 1 <= datetime.fromisoformat(found["time"]).timestamp() <= after + 1, "l'heure de la trace est fausse"
     # Headers and acknowledgements come on top of what the application sends.
     for direction, sent in (("bytes_sent", size), ("bytes_received", answer)):
         more = found[direction] - sent
@@ -84,23 +92,30 @@ def test_a_flow_of_known_size_leaves_its_record(host: Host, wire: Any, pair: Any
 
 
 def refused(host: Host, wire: Any, gateway: str, sources: list[str], targets: list[str], observe: Observe) -> None:
-    """Send one undeclared packet of a new port from some zones to others; fail unless its record is complete."""
+    """Send undeclared packets of a new port from some zones to others, anew if need be; fail unless each record is complete."""
     port = random.randrange(31000, 32000)
     packets = {
-        name: [("udp", one[1], one[2], port) for one in some if one[0] == "udp"][:2]
+        name: [
+            ("udp", one[1], one[2], port) for one in some if one[0] == "udp" and not wire.declared(one[1], one[2], "udp", port)
+        ][:2]
         for name, some in wire.between(sources, targets).items()
     }
     sender = next((name for name, some in packets.items() if some), "")
     if not sender:
         not_verified("aucune machine de ces zones ne peut émettre")
-    came, _ = wire.passed(gateway, {sender: packets[sender]})
-    if not came:
-        not_verified("le paquet d'essai n'est pas arrivé à la passerelle")
-    for packet in came:
-        found = record(host, packet[1], port, "drop")
+    traced: dict[Any, Mapping[str, Any]] = {}
+    for pause in (0, 5, 5):  # so many traces a second of one source: a proof that runs beside us may have taken them
+        time.sleep(pause)
+        came, _ = wire.passed(gateway, {sender: packets[sender]})
+        if not came:
+            not_verified("le paquet d'essai n'est pas arrivé à la passerelle")
+        traced = {packet: record(host, packet[1], packet[2], port, "drop") for packet in dict.fromkeys(came)}
+        if all(traced.values()):
+            break
+    for found in traced.values():
         observe(json.dumps(found))
         complete(found)
-        assert found["destination"] == packet[2] and found["bytes_sent"] > 0, f"trace inexacte : {found}"
+        assert found["bytes_sent"] > 0, f"trace inexacte : {found}"
         assert (found["bytes_received"], found["duration"]) == (0, 0), f"trace inexacte : {found}"
 
 

@@ -22,11 +22,12 @@ TIMER, SERVICE = "pgssi-network-watch.timer", "pgssi-network-watch.service"
 
 def planned(facts: Any, longest: int) -> str:
     """Return what is wrong with the planning of the watch, or an empty text. longest: seconds between two passes."""
-    script = f'systemctl is-active {TIMER}; date -d "$(systemctl show -p NextElapseUSecRealtime --value {TIMER})" +%s; date +%s'
+    script = f"""systemctl is-active {TIMER}; next=$(systemctl show -p NextElapseUSecRealtime --value {TIMER})
+    [ -n "$next" ] && date -d "$next" +%s && date +%s"""  # an empty date would be that of midnight
     said = facts("network-watch", script).split()
-    if said[0] != "active" or len(said) != 3:
+    if said[:1] != ["active"] or len(said) != 3:
         return "la surveillance des raccordements n'est pas planifiée"
-    if int(said[1]) - int(said[2]) > longest + 30:
+    if not -15 <= int(said[1]) - int(said[2]) <= longest + 30:
         return f"la prochaine surveillance n'est pas dans les {longest} secondes"
     return ""
 
