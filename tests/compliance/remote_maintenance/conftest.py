@@ -21,6 +21,7 @@ from testinfra.host import Host
 
 from pgssi.remote.model import Access, load
 from pgssi.verify import not_applicable, not_verified
+from pgssi.verify.sshd_views import INSIDE, Server, View, server_views, servers
 
 CONFIG = "/etc/pgssi/remote/sshd_config"
 CODES = "/var/lib/pgssi/remote/totp"
@@ -49,11 +50,29 @@ def declared(site: Mapping[str, Any]) -> list[Access]:
 
 
 @pytest.fixture(scope="session")
-def service(facts: Any) -> dict[str, str]:
-    """The options in effect of the suppliers' service, as its own sshd says them; empty when there is none."""
-    options = "-C user=rm-essai,host=x,addr=10.0.0.1"
-    said = facts("remote-sshd", f"[ -e {CONFIG} ] && /usr/sbin/sshd -T -f {CONFIG} {options}")
-    return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+def service(facts: Any) -> list[View]:
+    """What the suppliers' service answers to every connection that its Match blocks tell apart; empty when there is none.
+
+    One that does not run is judged by its file, as it would start.
+    """
+    running = [server for server in servers(facts) if server.config == CONFIG]
+    there = facts("remote-sshd", f"[ -e {CONFIG} ] && echo there; true").strip()
+    stopped = [Server(("-f", CONFIG), CONFIG)] if there else []
+    return [view for server in running or stopped for view in server_views(facts, server)]
+
+
+@pytest.fixture(scope="session")
+def in_effect(service: list[View]) -> Callable[..., list[str]]:
+    """``in_effect(keyword=value, …)``: the settings of the suppliers' service that differ from these, with who meets them."""
+
+    def differing(**wanted: str) -> list[str]:
+        assert service, "aucun service à part pour les prestataires sur cette passerelle"
+        return [
+            f"{key} {view.get(key) or 'absent'} pour {view}"
+            for view in service for key, value in wanted.items() if view.get(key) != value
+        ]  # fmt: skip
+
+    return differing
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +86,17 @@ class Door:
     """The suppliers' service, tried on the bastion itself with certificates that are made for the test."""
 
     def __init__(
-        self, host: Host, control: Any, site: Mapping[str, Any], declared: list[Access], options: Mapping[str, str]
+        self, host: Host, facts: Any, control: Any, site: Mapping[str, Any], declared: list[Access], service: list[View]
     ) -> None:
-        self.host, self.control, self.declared, self.options = host, control, declared, options
+        self.host, self.facts, self.control, self.declared, self.service = host, facts, control, declared, service
+        self.options: Mapping[str, str] = {}
         self.authority = Path(str(site.get("site_remote_authority", ""))).expanduser()
         self.folder, self.account, self.relay, self.window = "", "", "", ""
         self.port = 41000 + secrets.randbelow(2000) * 2
 
     def prepare(self) -> None:
         """Make keys, a listener and a choice of account; fail when there is no service to try."""
-        assert self.options, "aucun service à part pour les prestataires sur cette passerelle"
+        assert self.service, "aucun service à part pour les prestataires sur cette passerelle"
         if self.folder:
             return
         if not self.authority.is_file() or b"PRIVATE KEY" not in self.authority.read_bytes():
@@ -87,6 +107,9 @@ class Door:
         free = [one for one in self.declared if self.host.run(f"getent passwd {one.account}").rc == 0]
         assert free, "la passerelle n'a aucun des comptes déclarés"
         self.account, self.relay = free[0].account, free[0].relay
+        mine = server_views(self.facts, self.service[0].server, self.account)
+        self.options = next(view.settings for view in mine if view.connection["addr"] == INSIDE)
+        assert self.options, "la configuration du service des prestataires ne se lit pas"
         self.folder = self.host.check_output("mktemp -d /run/pgssi-essai.XXXXXX").strip()
         self.host.check_output(
             f"ssh-keygen -q -t ed25519 -N '' -f {self.folder}/k && ssh-keygen -q -t ed25519 -N '' -f {self.folder}/ca"
@@ -157,7 +180,7 @@ class Door:
         words = "-F none -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null "
         words += f"-o LogLevel=ERROR -o ConnectTimeout=8 -o NumberOfPasswordPrompts=1 -i {self.folder}/k "
         words += f"-o CertificateFile={certificate} " if certificate else ""
-        words += f"{options} " if "-p " in options else f"-p {self.options['port']} {options} "
+        words += f"{options} " if "-p " in options else f"-p {self.options['port'].split()[0]} {options} "
         words += f"-- {user or self.account}@127.0.0.1 {shlex.quote(command) if command else ''}"
         if not given:
             return f"ssh -o BatchMode=yes {words}"
@@ -173,6 +196,10 @@ class Door:
         """Return whether a login reaches the listener: a marker comes back."""
         marker = secrets.token_hex(8)
         return marker in str(self.login(certificate, "-T", typed=marker + "\n", **more).stdout)
+
+    def opens(self, certificate: str) -> None:
+        """Show that the right certificate does open this window: without that, a refusal would prove nothing."""
+        assert self.passes(certificate), "le certificat de la fenêtre n'ouvre rien : aucun refus ne prouverait rien"
 
     @contextmanager
     def running(self, certificate: str) -> Iterator[Callable[[], bool]]:
@@ -194,10 +221,10 @@ class Door:
 
 @pytest.fixture(scope="session")
 def one_door(
-    host: Host, control: Any, site: Mapping[str, Any], declared: list[Access], service: dict[str, str]
+    host: Host, facts: Any, control: Any, site: Mapping[str, Any], declared: list[Access], service: list[View]
 ) -> Iterator[Door]:
     """The suppliers' service of this host, prepared when first used."""
-    made = Door(host, control, site, declared, service)
+    made = Door(host, facts, control, site, declared, service)
     yield made
     made.close()
 
