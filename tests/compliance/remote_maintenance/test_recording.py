@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from pgssi.remote.model import relay_name
+from pgssi.remote.model import Access
 from pgssi.remote.report import late
 from pgssi.verify import not_applicable, not_verified
+from pgssi.verify.sudo_policy import read_policy
 
 SCRIPT = Path(__file__).with_name("on_bastion.py").read_text("utf-8")
 RECORDS = "/usr/local/lib/pgssi/pgssi-records"
+PROGRAM = "/usr/local/lib/pgssi/remote-relay"
 ROOTS = "/srv/pgssi-recordings"
 # Digests of what the folders hold now against what was sealed, the chain, and what lacks a seal or a folder.
 REREAD = """import hashlib, json, pathlib, sys
@@ -41,21 +43,25 @@ print(json.dumps({"faults": faults, "sealed": list(sealed), "opened": list(opene
 
 
 @pytest.fixture
-def relay(site: Mapping[str, Any]) -> str:
-    """The relay, on the bastion, of the first equipment that the model declares to a supplier."""
-    for supplier in (site.get("site_suppliers") or {}).values():
-        for equipment in supplier.get("equipment") or ():
-            return relay_name(equipment["name"])
-    return not_applicable("aucun prestataire n'est déclaré")
+def relays(declared: list[Access]) -> list[str]:
+    """The relays, on the bastion, of every equipment that the model declares to a supplier."""
+    return list(dict.fromkeys(access.relay for access in declared))
 
 
 @pytest.fixture
-def account(host: Host, relay: str) -> Iterator[str]:
-    """A throw-away supplier's account with the right of one: to start this relay, and nothing else."""
-    assert host.run(f"getent passwd {relay}").rc == 0, "la passerelle n'a pas de relais pour cet équipement"
+def relay(relays: list[str]) -> str:
+    """The first of them, for what is tried once."""
+    return relays[0]
+
+
+@pytest.fixture
+def account(host: Host, relays: list[str]) -> Iterator[str]:
+    """A throw-away supplier's account with the rights of some: to start these relays, and nothing else."""
+    absent = [relay for relay in relays if host.run(f"getent passwd {relay}").rc != 0]
+    assert not absent, f"la passerelle n'a pas de relais pour des équipements : {', '.join(absent[:4])}"
     login = f"essai{secrets.token_hex(4)}"
     groups = "-g pgssi-suppliers" + (" -G pgssi-sudo" if host.run("getent group pgssi-sudo").rc == 0 else "")
-    right = f'{login} ALL=({relay}) NOPASSWD: /usr/local/lib/pgssi/remote-relay ""\n'
+    right = f'{login} ALL=({", ".join(relays)}) NOPASSWD: {PROGRAM} ""\n'
     host.check_output(f"useradd --system --no-create-home {groups} {login}")
     try:
         path = f"/etc/sudoers.d/{login}"
@@ -63,6 +69,47 @@ def account(host: Host, relay: str) -> Iterator[str]:
         yield login
     finally:
         host.run(f"rm -f /etc/sudoers.d/{login} /run/pgssi-remote/windows/{login}.json; pkill -KILL -u {login}; userdel {login}")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What sudo does with the sessions of one declared access. options: in effect; tags: of its rights."""
+
+    access: Access
+    options: Mapping[str, Any]
+    tags: Mapping[str, set[Any]]
+
+    def keeps(self, what: str) -> bool:
+        """Return whether ``log_input`` or ``log_output`` is on, whichever right the access starts by."""
+        tags = self.tags.get(what, set())
+        return False not in tags and (True in tags or self.options.get(what) is True)
+
+    def __str__(self) -> str:
+        """Return the account."""
+        return self.access.account
+
+
+@pytest.fixture
+def recorded(declared: list[Access], facts: Any) -> list[Recorded]:
+    """What the sudo policy, as sudo's own parser reads it, says of each declared access."""
+    policy = read_policy(facts)
+    assert not policy.fault, policy.fault
+    passwd, groups = {entry[0]: entry for entry in facts.getent("passwd")}, facts.getent("group")
+
+    def names(login: str) -> set[str]:
+        entry = passwd.get(login)
+        mine = [group for group in groups if login in group[3].split(",") or (entry and group[2] == entry[3])]
+        numbered = {f"#{entry[2]}"} if entry else set()
+        return {login, *numbered, *(f"%{group[0]}" for group in mine), *(f"%#{group[2]}" for group in mine)}
+
+    found = []
+    for access in declared:
+        asked = names(access.account), names(access.relay), PROGRAM
+        tags: dict[str, set[Any]] = {}
+        for tag, value in policy.tags(*asked):
+            tags.setdefault(tag, set()).add(value if isinstance(value, bool) else str(value))
+        found.append(Recorded(access, policy.options(*asked), tags))
+    return found
 
 
 @pytest.fixture
@@ -126,6 +173,22 @@ def live(host: Host, log_server: Host, account: str, relay: str) -> Iterator[Liv
 
 
 @pytest.mark.rule("remote-session-recorded")
+def test_no_access_is_left_out(recorded: list[Recorded], observe: Callable[[str], None]) -> None:
+    """In sudo's policy every declared access, as the relay of its equipment, has keys, screens and files recorded."""
+    flags = ("log_stdin", "log_stdout", "log_stderr", "log_ttyin", "log_ttyout", "use_pty")
+    missing = [
+        f"{one} ({name})"
+        for one in recorded
+        for name in (
+            *(name for name in ("log_input", "log_output") if not one.keeps(name)),
+            *(name for name in flags if one.options.get(name) is False),
+        )
+    ]
+    observe(f"{len(recorded)} accès déclarés, {len({name.split(' ')[0] for name in missing})} sans enregistrement complet")
+    assert not missing, f"l'enregistrement est coupé : {', '.join(missing[:4])}"
+
+
+@pytest.mark.rule("remote-session-recorded")
 @pytest.mark.acts
 def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: Callable[[str], None]) -> None:
     """A marker is typed in a real session and answered: both are in the recording, which sudoreplay plays."""
@@ -149,18 +212,35 @@ def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: 
 @pytest.mark.rule("remote-session-recorded")
 @pytest.mark.acts
 def test_what_is_moved_is_recorded(
-    host: Host, log_server: Host, account: str, relay: str, observe: Callable[[str], None]
+    host: Host, log_server: Host, account: str, relays: list[str], observe: Callable[[str], None]
 ) -> None:
-    """Bytes sent without a terminal, as file transfers are, are in the recording with what came back."""
-    marker = f"OCTETS-{secrets.token_hex(8)}"
-    command = f"runuser -u {account} -- env PGSSI_WINDOW=verification SSH_ORIGINAL_COMMAND={marker} "
-    host.run(f"sleep 0.2 | {command} sudo -n -u {relay} /usr/local/lib/pgssi/remote-relay")
-    where = f"{ROOTS}/recordings"
-    folder = log_server.run(f"grep -rlF --include=log.json {marker} {where}").stdout.strip().removesuffix("/log.json")
-    found = log_server.run(f"ls {shlex.quote(folder)}").stdout.split() if folder else []
-    observe(f"session sans terminal : {', '.join(found) or 'rien'}")
-    assert folder, "une session sans terminal n'est pas enregistrée"
-    assert {"stdout", "stderr"} & set(found), "les flux d'une session sans terminal ne sont pas enregistrés"
+    """Bytes sent without a terminal, as file transfers are, are in a recording with what came back, by each relay."""
+    kept = {}
+    for relay in relays:
+        marker = f"OCTETS-{secrets.token_hex(8)}"
+        command = f"runuser -u {account} -- env PGSSI_WINDOW=verification SSH_ORIGINAL_COMMAND={marker} "
+        host.run(f"sleep 0.2 | {command} sudo -n -u {relay} {PROGRAM}")
+        where = f"{ROOTS}/recordings"
+        folder = log_server.run(f"grep -rlF --include=log.json {marker} {where}").stdout.strip().removesuffix("/log.json")
+        kept[relay] = log_server.run(f"ls {shlex.quote(folder)}").stdout.split() if folder else []
+    observe(f"sessions sans terminal : {sum(map(bool, kept.values()))} enregistrées sur {len(relays)} relais")
+    lost = [relay for relay, found in kept.items() if not found]
+    dry = [relay for relay, found in kept.items() if not {"stdout", "stderr"} & set(found)]
+    assert not lost, f"une session sans terminal n'est pas enregistrée : {', '.join(lost)}"
+    assert not dry, f"les flux d'une session sans terminal ne sont pas enregistrés : {', '.join(dry)}"
+
+
+@pytest.mark.rule("remote-recording-off-bastion")
+def test_no_access_goes_on_without_its_recording(recorded: list[Recorded], observe: Callable[[str], None]) -> None:
+    """In sudo's policy every declared access is recorded by the same server, and no error of recording is ignored."""
+    errors = ("ignore_iolog_errors", "ignore_logfile_errors", "ignore_audit_errors")
+    servers = {str(one): " ".join(one.options.get("log_servers") or ()) or "aucun" for one in recorded}
+    loose = [f"{one} ({name})" for one in recorded for name in errors if one.options.get(name)]
+    observe(f"{len(recorded)} accès, serveur {', '.join(sorted(set(servers.values())))}, {len(loose)} erreurs ignorées")
+    kept_here = [name for name, server in servers.items() if server == "aucun"]
+    assert not kept_here, f"l'enregistrement ne quitte pas la passerelle : {', '.join(kept_here[:4])}"
+    assert len(set(servers.values())) == 1, f"tous n'ont pas le même serveur d'enregistrement : {servers}"
+    assert not loose, f"une session peut durer sans son enregistrement : {', '.join(loose[:4])}"
 
 
 @pytest.mark.rule("remote-recording-off-bastion")
