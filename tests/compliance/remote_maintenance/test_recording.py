@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from testinfra.host import Host
 
+from pgssi.paths import ROLES
 from pgssi.remote.model import Access
 from pgssi.remote.report import late
 from pgssi.verify import not_applicable, not_verified
@@ -23,7 +25,7 @@ from pgssi.verify.sudo_policy import read_policy
 SCRIPT = Path(__file__).with_name("on_bastion.py").read_text("utf-8")
 RECORDS = "/usr/local/lib/pgssi/pgssi-records"
 PROGRAM = "/usr/local/lib/pgssi/remote-relay"
-ROOTS = "/srv/pgssi-recordings"
+DEFAULTS = yaml.safe_load((ROLES / "remote_maintenance" / "defaults" / "main.yml").read_text("utf-8"))
 # Digests of what the folders hold now against what was sealed, the chain, and what lacks a seal or a folder.
 REREAD = """import hashlib, json, pathlib, sys
 root = pathlib.Path(sys.argv[1]); previous = "0" * 64; faults = []; opened = {}; sealed = {}
@@ -40,6 +42,14 @@ for name, value in sealed.items():
 faults += [f"hors scellés : {p.parent}" for p in root.glob("recordings/*/*/*/log")
            if str(p.parent.relative_to(root / "recordings")) not in opened]
 print(json.dumps({"faults": faults, "sealed": list(sealed), "opened": list(opened)}))"""
+
+
+@pytest.fixture
+def root(pgssi_plan: Any) -> str:
+    """Where the log server of the site keeps recordings, events and seals."""
+    servers = pgssi_plan.inventory.members("log_servers")
+    given = pgssi_plan.inventory.hosts[servers[0]].variables if servers else {}
+    return str(given.get("remote_maintenance_recordings") or DEFAULTS["remote_maintenance_recordings"])
 
 
 @pytest.fixture
@@ -124,6 +134,7 @@ class Live:
 
     host: Host
     server: Host
+    root: str
     unit: str
     marker: str
     name: str = ""
@@ -143,13 +154,13 @@ class Live:
         """Return the folder on the log server in which a stream holds the marker."""
         started = time.monotonic()
         while not self.name and time.monotonic() < started + patience:
-            found = self.server.run(f"grep -rlF --include=ttyin {self.marker} {ROOTS}/recordings").stdout.split()
-            self.name = found[0].removeprefix(f"{ROOTS}/recordings/").removesuffix("/ttyin") if found else ""
+            found = self.server.run(f"grep -rlF --include=ttyin {self.marker} {self.root}/recordings").stdout.split()
+            self.name = found[0].removeprefix(f"{self.root}/recordings/").removesuffix("/ttyin") if found else ""
         self.seconds = time.monotonic() - started
         return self.name
 
     def stream(self, name: str) -> str:
-        return self.server.run(f"cat {ROOTS}/recordings/{self.name}/{name}").stdout
+        return self.server.run(f"cat {self.root}/recordings/{self.name}/{name}").stdout
 
     def end(self) -> None:
         """End it, and wait until nothing writes any more."""
@@ -157,11 +168,11 @@ class Live:
 
 
 @pytest.fixture
-def live(host: Host, log_server: Host, account: str, relay: str) -> Iterator[Live]:
+def live(host: Host, log_server: Host, root: str, account: str, relay: str) -> Iterator[Live]:
     """A real session through the recorded relay: a marker was typed, its mirror image was answered, it goes on."""
     unit, marker = f"pgssi-essai-{secrets.token_hex(4)}", f"MARQUEUR-{secrets.token_hex(8)}"
     asked = json.dumps({"account": account, "relay": relay, "marker": marker, "hold": 40})
-    session = Live(host, log_server, unit, marker)
+    session = Live(host, log_server, root, unit, marker)
     out = f"-p StandardOutput=file:/run/{unit}.out -p StandardError=append:/run/{unit}.out"
     host.check_output(f"systemd-run -q --unit={unit} {out} python3 -I -c %s session %s", SCRIPT, asked)
     try:
@@ -201,7 +212,7 @@ def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: 
         shown = live.stream("ttyout")
     live.end()
     facts = json.loads(live.stream("log.json"))
-    played = live.server.run(f"sudoreplay -m 0 -s 100 {ROOTS}/recordings/{name}").stdout
+    played = live.server.run(f"sudoreplay -m 0 -s 100 {live.root}/recordings/{name}").stdout
     assert answer in shown, "ce qui est affiché n'est pas enregistré"
     assert facts["submituser"] == account, f"l'enregistrement est au nom de {facts['submituser']}"
     assert answer in played, "sudoreplay ne rejoue pas l'enregistrement"
@@ -212,7 +223,7 @@ def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: 
 @pytest.mark.rule("remote-session-recorded")
 @pytest.mark.acts
 def test_what_is_moved_is_recorded(
-    host: Host, log_server: Host, account: str, relays: list[str], observe: Callable[[str], None]
+    host: Host, log_server: Host, root: str, account: str, relays: list[str], observe: Callable[[str], None]
 ) -> None:
     """Bytes sent without a terminal, as file transfers are, are in a recording with what came back, by each relay."""
     kept = {}
@@ -220,7 +231,7 @@ def test_what_is_moved_is_recorded(
         marker = f"OCTETS-{secrets.token_hex(8)}"
         command = f"runuser -u {account} -- env PGSSI_WINDOW=verification SSH_ORIGINAL_COMMAND={marker} "
         host.run(f"sleep 0.2 | {command} sudo -n -u {relay} {PROGRAM}")
-        where = f"{ROOTS}/recordings"
+        where = f"{root}/recordings"
         folder = log_server.run(f"grep -rlF --include=log.json {marker} {where}").stdout.strip().removesuffix("/log.json")
         kept[relay] = log_server.run(f"ls {shlex.quote(folder)}").stdout.split() if folder else []
     observe(f"sessions sans terminal : {sum(map(bool, kept.values()))} enregistrées sur {len(relays)} relais")
@@ -258,9 +269,12 @@ def test_recording_leaves_at_once(live: Live, host: Host, observe: Callable[[str
 
 @pytest.mark.rule("remote-recording-off-bastion")
 @pytest.mark.acts
-def test_no_session_without_log_server(host: Host, account: str, relay: str, observe: Callable[[str], None]) -> None:
+def test_no_session_without_log_server(
+    host: Host, site: Mapping[str, Any], account: str, relay: str, observe: Callable[[str], None]
+) -> None:
     """With the way to the log server stopped for a second, a session is tried and refused before it starts."""
-    busy = host.run("ss -Htn state established 'sport = :30344'").stdout.strip()
+    port = site.get("remote_maintenance_record_port") or DEFAULTS["remote_maintenance_record_port"]
+    busy = host.run(f"ss -Htn state established 'sport = :{port}'").stdout.strip()
     if busy:
         not_verified("une intervention est en cours : la liaison n'est pas coupée pour l'essai")
     tried = f"runuser -u {account} -- env PGSSI_WINDOW=verification sudo -n -u {relay} /usr/local/lib/pgssi/remote-relay"
@@ -284,11 +298,12 @@ def test_bastion_cannot_alter(live: Live, host: Host, observe: Callable[[str], N
     link = json.loads(host.run("cat /etc/pgssi/remote/record-link.json").stdout or "{}")
     assert link.get("servers"), "la passerelle n'a pas de serveur de journaux"
     first = link["servers"][0]
-    asked = json.dumps({"server": first["name"], "port": link["port"], "name": live.name, "address": first["address"]})
+    aim = {"server": first["name"], "port": link["port"], "name": live.name, "address": first["address"], "root": live.root}
+    asked = json.dumps(aim)
     running = json.loads(host.run("python3 -I -c %s attack %s", SCRIPT, asked, timeout=60).stdout or "{}")
     during = live.stream("ttyin")
     live.end()
-    digest = f"cd {ROOTS}/recordings/{live.name} && sha256sum *"
+    digest = f"cd {live.root}/recordings/{live.name} && sha256sum *"
     before = live.server.run(digest).stdout
     finished = json.loads(host.run("python3 -I -c %s attack %s", SCRIPT, asked, timeout=60).stdout or "{}")
     after = live.server.run(digest).stdout
@@ -296,21 +311,21 @@ def test_bastion_cannot_alter(live: Live, host: Host, observe: Callable[[str], N
     assert running and finished, "les attaques n'ont pas pu être envoyées"
     assert live.marker in during and "FAUX" not in during, "root de la passerelle modifie un enregistrement en cours"
     assert before == after and live.marker in live.stream("ttyin"), "root de la passerelle modifie un enregistrement fini"
-    forged = live.server.run(f"grep -rlF FAUXFAUX {ROOTS}/recordings").stdout.split()
+    forged = live.server.run(f"grep -rlF FAUXFAUX {live.root}/recordings").stdout.split()
     assert not forged, f"des données sans session sont acceptées : {forged[:3]}"
     assert "pgssi-record-server" not in running["no certificate"], "le serveur de journaux reçoit sans certificat"
 
 
 @pytest.mark.rule("remote-recording-closed-to-supplier")
-def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], observe: Callable[[str], None]) -> None:
+def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], root: str, observe: Callable[[str], None]) -> None:
     """An ordinary account of the log server tries to list, read and delete recordings, seals and traces."""
     if not site.get("site_suppliers"):
         not_applicable("aucun prestataire n'est déclaré")
     nobody = "runuser -u nobody --"
     script = (
-        f"[ -d {ROOTS} ] && echo there; find {ROOTS} -maxdepth 0 -perm /0077 -printf 'open %%p\\n'; "
-        f"{nobody} find {ROOTS} -mindepth 1 -printf 'listed %%p\\n' 2>/dev/null | head -n 5; "
-        f"{nobody} cat {ROOTS}/seals.jsonl >/dev/null 2>&1 && echo read; {nobody} test -w {ROOTS}/seals.jsonl && echo write; true"
+        f"[ -d {root} ] && echo there; find {root} -maxdepth 0 -perm /0077 -printf 'open %%p\\n'; "
+        f"{nobody} find {root} -mindepth 1 -printf 'listed %%p\\n' 2>/dev/null | head -n 5; "
+        f"{nobody} cat {root}/seals.jsonl >/dev/null 2>&1 && echo read; {nobody} test -w {root}/seals.jsonl && echo write; true"
     ).replace("%%", "%")
     said = host.run(script).stdout.split("\n")
     loose = [line for line in said if line and line != "there"]
@@ -322,7 +337,7 @@ def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], obs
 @pytest.mark.rule("remote-attempts-on-log-server")
 @pytest.mark.acts
 def test_refused_attempt_is_on_log_server(
-    host: Host, log_server: Host, site: Mapping[str, Any], relay: str, observe: Callable[[str], None]
+    host: Host, log_server: Host, site: Mapping[str, Any], root: str, relay: str, observe: Callable[[str], None]
 ) -> None:
     """An unknown login tries the suppliers' service: within 10 s the log server has it, with source and its own time."""
     login = f"essai-{secrets.token_hex(5)}"
@@ -334,7 +349,7 @@ def test_refused_attempt_is_on_log_server(
     assert "Permission denied" in attempt.stderr, f"le service des prestataires ne répond pas : {attempt.stderr.strip()[-120:]}"
     line, end = "", time.monotonic() + 10
     while not line and time.monotonic() < end:
-        line = log_server.run(f"grep -rhF {login} {ROOTS}/hosts").stdout.strip()
+        line = log_server.run(f"grep -rhF {login} {root}/hosts").stdout.strip()
         time.sleep(0.3)
     observe(f"sur le serveur de journaux : {line.splitlines()[0][:160] if line else 'rien en 10 s'}")
     assert line, "une tentative refusée n'arrive pas au serveur de journaux"
@@ -350,7 +365,7 @@ def test_recordings_are_sealed(live: Live, observe: Callable[[str], None]) -> No
     name = live.find()
     assert name, "ce qui est tapé n'est pas enregistré : rien à sceller"
     live.end()
-    done = live.server.run("python3 -I -c %s %s", REREAD, ROOTS, timeout=280)
+    done = live.server.run("python3 -I -c %s %s", REREAD, live.root, timeout=280)
     assert done.rc == 0, f"les scellés ne se relisent pas : {done.stderr.strip()[-160:]}"
     found = json.loads(done.stdout)
     observe(f"{len(found['sealed'])} enregistrements scellés, {len(found['faults'])} défaut(s)")
