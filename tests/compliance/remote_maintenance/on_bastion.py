@@ -2,7 +2,7 @@
 
 ``session``: argv is one JSON object {account, relay, marker, hold}. The window of this throw-away account is a listener
 on the loopback: what is typed goes through the recorded relay, the listener answers. Prints READY, then END.
-``attack``: {server, port, name, address, root}: what root of the bastion can send to the log server with the bastion's certificate.
+``attack``: {server, port, name, address, root}: what root of the bastion can send to the log server with its certificate.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from testinfra.host import Host
 
 from pgssi.paths import ROLES
 from pgssi.remote.model import Access
-from pgssi.remote.report import late
+from pgssi.remote.recording import digest
+from pgssi.remote.report import KIND, late
 from pgssi.verify import not_applicable, not_verified
 from pgssi.verify.sudo_policy import read_policy
 
@@ -41,7 +42,7 @@ for name, value in sealed.items():
     if there != {file: facts["sha256"] for file, facts in value["files"].items()}: faults.append(f"modifié : {name}")
 faults += [f"hors scellés : {p.parent}" for p in root.glob("recordings/*/*/*/log")
            if str(p.parent.relative_to(root / "recordings")) not in opened]
-print(json.dumps({"faults": faults, "sealed": list(sealed), "opened": list(opened)}))"""
+print(json.dumps({"faults": faults, "sealed": {n: v["files"] for n, v in sealed.items()}}))"""
 
 
 @pytest.fixture
@@ -360,17 +361,26 @@ def test_refused_attempt_is_on_log_server(
 
 @pytest.mark.rule("remote-recordings-sealed")
 @pytest.mark.acts
-def test_recordings_are_sealed(live: Live, observe: Callable[[str], None]) -> None:
-    """A session that has just ended is sealed; every sealed recording is read again, and the chain followed."""
+def test_recordings_are_sealed(live: Live, evidence: tuple[Any, ...], observe: Callable[[str], None]) -> None:
+    """A session that has just ended is sealed; every sealed recording is read again, and the chain followed.
+
+    The end of a chain can be cut with its recordings: what intervention reports told of must still be sealed as they told.
+    """
     name = live.find()
     assert name, "ce qui est tapé n'est pas enregistré : rien à sceller"
     live.end()
     done = live.server.run("python3 -I -c %s %s", REREAD, live.root, timeout=280)
     assert done.rc == 0, f"les scellés ne se relisent pas : {done.stderr.strip()[-160:]}"
     found = json.loads(done.stdout)
-    observe(f"{len(found['sealed'])} enregistrements scellés, {len(found['faults'])} défaut(s)")
+    sessions = [session for record in evidence if record["kind"] == KIND for session in record["details"]["sessions"]]
+    reported = {session["recording"]: session["sha256"] for session in sessions if session["sha256"]}
+    lost = [recording for recording, sha256 in reported.items() if digest(found["sealed"].get(recording)) != sha256]
+    observe(
+        f"{len(found['sealed'])} enregistrements scellés, {len(found['faults'])} défaut(s), {len(reported)} cités par un rapport"
+    )
     assert name in found["sealed"], "une session finie n'est pas scellée"
     assert not found["faults"], f"scellés rompus : {' ; '.join(found['faults'][:4])}"
+    assert not lost, f"cités par un rapport, et plus scellés ainsi : {', '.join(lost[:4])}"
 
 
 @pytest.mark.rule("remote-report-for-each-session")
