@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from pgssi.remote.model import Access, load
+from pgssi.inforce import HostContext
+from pgssi.remote.model import Access, host_view, load
 from pgssi.verify import not_applicable
+from pgssi.verify.authorized_keys import key_files, key_options
+from pgssi.verify.sshd_views import views
 
 Observe = Callable[[str], None]
+SESSION = "/usr/local/lib/pgssi/pgssi-remote-session"  # forced command of a maintenance account
 PATIENCE = 5.0  # seconds that a cut may take
 
 
@@ -127,28 +132,58 @@ def test_refusals_are_named(door: Any, host: Host, observe: Observe) -> None:
 
 
 @pytest.fixture
-def maintained(site: Mapping[str, Any]) -> list[str]:
-    """The maintenance accounts that suppliers have on this host."""
-    name = site["inventory_hostname"]
-    remote = load({name: dict(site)}, {"bastions": [name]})
-    mine = {one.equipment.login for one in remote.accesses() if one.equipment.name == name and one.equipment.protocol == "ssh"}
-    return sorted(mine) or not_applicable("aucun prestataire ne maintient cet hôte")
+def expected(context: HostContext, pgssi_plan: Any) -> Mapping[str, Any]:
+    """What the site model expects of this host: the accounts that suppliers maintain it by, the gateway's name and addresses."""
+    hosts = pgssi_plan.inventory.hosts
+    groups = {name: pgssi_plan.inventory.members(name) for name in ("bastions", "gateways")}
+    remote = load({name: one.variables for name, one in hosts.items()}, groups)
+    view = host_view(remote, context.name, hosts[context.name].groups)
+    return view if view["logins"] else not_applicable("aucun prestataire ne maintient cet hôte")
+
+
+def too_wide(options: Mapping[str, str], expected: Mapping[str, Any]) -> list[str]:
+    """Return what a key line lacks of being the gateway's alone; any principal or address that is not the gateway's counts."""
+    sources = set(filter(None, options.get("from", "").split(",")))
+    lacks = {
+        "une clé au lieu d'une autorité": "cert-authority" not in options,
+        "un autre nom que celui de la passerelle": options.get("principals") != expected["principal"],
+        "d'autres adresses que les siennes": not sources or not sources <= set(expected["bastion_addresses"]),
+        "une autre commande": options.get("command") != SESSION,
+        "des relais permis": "restrict" not in options,
+    }
+    return [what for what, present in lacks.items() if present]
 
 
 @pytest.mark.rule("remote-equipment-bastion-only")
-def test_maintenance_account_of_this_host(maintained: list[str], facts: Any, observe: Observe) -> None:
-    """Each key line of a maintenance account is an authority's, tied to the gateway's name, addresses and a command."""
-    shadow, homes = facts.shadow(), {entry[0]: entry[5] for entry in facts.getent("passwd")}
-    absent = [login for login in maintained if login not in homes]
+def test_maintenance_account_of_this_host(expected: Mapping[str, Any], facts: Any, observe: Observe) -> None:
+    """Each key line of a maintenance account is an authority's, tied to the gateway's name, addresses and a command.
+
+    Every server that lets the account in is asked, for every connection that it tells apart, where it takes keys from.
+    """
+    maintained, shadow = expected["logins"], facts.shadow()
+    passwd, groups = {entry[0]: entry for entry in facts.getent("passwd")}, facts.getent("group")
+    absent = [login for login in maintained if login not in passwd]
     assert not absent, f"comptes de maintenance absents : {', '.join(absent)}"
-    open_lines, usable = [], [login for login in maintained if not shadow[login][1].startswith(("!", "*"))]
+    wide, elsewhere, shut, count = [], [], [], 0
     for login in maintained:
-        files = facts.sshd(user=login, host="x", addr="10.0.0.1").get("authorizedkeysfile", ".ssh/authorized_keys").split()
-        paths = " ".join(name if name.startswith("/") else f"{homes[login]}/{name}" for name in files)
-        lines = facts(f"remote-maintained:{login}", f"cat {paths} 2>/dev/null; true").splitlines()
-        asked = ("cert-authority", 'principals="', 'from="', 'command="', "restrict")
-        open_lines += [login for line in lines if line.strip() and not all(word in line for word in asked)]
-        assert any("cert-authority" in line for line in lines), f"{login} n'admet pas la passerelle"
-    observe(f"{len(maintained)} comptes, {len(open_lines)} clés trop larges, {len(usable)} mots de passe")
-    assert not open_lines, f"clé qui ouvre d'ailleurs que de la passerelle : {', '.join(open_lines)}"
+        _, _, uid, gid, _, home = passwd[login][:6]
+        mine = {group[0] for group in groups if group[2] == gid or login in group[3].split(",")}
+        seen = [view for view in views(facts, login) if view.admits(login, mine)]
+        others = [
+            f"{key} {view.get(key)}, {view}"
+            for view in seen for key in ("authorizedkeyscommand", "trustedusercakeys") if view.get(key) not in ("", "none")
+        ]  # fmt: skip
+        named = {view.get("authorizedkeysfile") or ".ssh/authorized_keys .ssh/authorized_keys2" for view in seen}
+        paths = sorted({path for patterns in named for path in key_files(patterns, login, uid, home)})
+        read = f"for f in {' '.join(map(shlex.quote, paths))}; do cat $f; echo; done 2>/dev/null; true"
+        lines = list(key_options(facts(f"remote-maintained:{login}", read)))
+        elsewhere += [f"{login} : {other}" for other in others]
+        wide += [f"{login} : {', '.join(lacks)}" for options in lines if (lacks := too_wide(options, expected))]
+        count += len(lines)
+        shut += [] if any(not too_wide(options, expected) for options in lines) else [login]
+    usable = [login for login in maintained if not shadow[login][1].startswith(("!", "*"))]
+    observe(f"{len(maintained)} comptes, {count} clés, {len(wide)} trop larges, {len(usable)} mots de passe")
+    assert not wide, f"clé qui ouvre d'ailleurs que de la passerelle : {' ; '.join(wide[:3])}"
+    assert not elsewhere, f"des clés viennent aussi d'ailleurs : {' ; '.join(elsewhere[:3])}"
+    assert not shut, f"n'admettent pas la passerelle : {', '.join(shut)}"
     assert not usable, f"compte de maintenance avec mot de passe : {', '.join(usable)}"
