@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -14,9 +16,45 @@ from pgssi.inforce import HostContext
 from pgssi.remote.model import Access, host_view, load
 from pgssi.verify import not_applicable
 from pgssi.verify.authorized_keys import key_files, key_options
-from pgssi.verify.sshd_views import views
+from pgssi.verify.sshd_views import OUTSIDE, OUTSIDE6, views
 
 Observe = Callable[[str], None]
+# As each account: a call to a listener here, then one datagram to each address, which the kernel takes or refuses at once.
+CALLS = """import json, os, pwd, socket, sys
+asked = json.loads(sys.argv[1]); found = {"root": False, "reached": {}, "absent": []}
+listener = socket.create_server(("127.0.0.1", 0)); door = listener.getsockname()
+def calls(targets):
+    reached = []
+    try:
+        socket.create_connection(door, timeout=3).close()
+        reached.append("127.0.0.1")
+    except OSError:
+        pass
+    for target in targets:
+        with socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM) as line:
+            try:
+                line.sendto(b"", (target, 9))
+                reached.append(target)
+            except OSError:
+                pass
+    return reached
+found["root"] = bool(calls(())); heard = {}
+for name in asked["names"]:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        found["absent"].append(name)
+        continue
+    out, back = os.pipe()
+    if os.fork() == 0:
+        os.setgroups([]); os.setresgid(*[entry.pw_gid] * 3); os.setresuid(*[entry.pw_uid] * 3)
+        os.write(back, json.dumps(calls(asked["targets"])).encode())
+        os._exit(0)
+    os.close(back)
+    heard[name] = os.fdopen(out)
+for name, said in heard.items():
+    found["reached"][name] = json.loads(said.read() or '["sans réponse"]')
+print(json.dumps(found))"""
 SESSION = "/usr/local/lib/pgssi/pgssi-remote-session"  # forced command of a maintenance account
 PATIENCE = 5.0  # seconds that a cut may take
 
@@ -50,21 +88,24 @@ def test_openings_have_an_end(state: Mapping[str, Any], site: Mapping[str, Any],
 
 
 @pytest.mark.rule("remote-declared-equipment-only")
-def test_suppliers_processes_reach_nothing_else(declared: list[Access], facts: Any, observe: Observe) -> None:
-    """A port of the gateway that answers root is called as suppliers' accounts and relays: no packet leaves."""
+def test_suppliers_processes_reach_nothing_else(
+    declared: list[Access], site: Mapping[str, Any], host: Host, observe: Observe
+) -> None:
+    """Suppliers' accounts and relays call a throw-away listener here, and an address of each other zone: no packet leaves."""
     names = sorted({name for access in declared for name in (access.relay, access.account)})
-    names = names[:4] + names[-4:]
-    script = "p=$(ss -Hltn 'sport = :22' | wc -l); [ $p -gt 0 ] || exit 3; call='exec 3<>/dev/tcp/127.0.0.1/22'; "
-    script += 'bash -c "$call" 2>/dev/null && echo root; '
-    script += f"for a in {' '.join(names)}; do u=$(id -u $a 2>/dev/null) || {{ echo absent $a; continue; }}; "
-    script += 'setpriv --reuid=$u --clear-groups timeout 3 bash -c "$call" 2>/dev/null && echo reached $a; done; true'
-    lines = facts("remote-cage", script, 60).split("\n")
-    absent = [line for line in lines if line.startswith("absent")]
-    reached = [line.split()[1] for line in lines if line.startswith("reached")]
-    observe(f"{len(names)} comptes essayés, {len(reached)} passent ; root {'passe' if 'root' in lines else 'ne passe pas'}")
-    assert not absent, "la passerelle n'a pas les comptes déclarés"
-    assert "root" in lines, "le port d'essai ne répond à personne"
-    assert not reached, f"peuvent émettre hors de toute fenêtre : {', '.join(reached)}"
+    mine = site.get("site_interfaces") or {}
+    zones = {name: zone for name, zone in (site.get("site_zones") or {}).items() if name not in mine}
+    networks = [ip_network(zone[key]) for zone in zones.values() for key in ("cidr4", "cidr6") if zone.get(key)]
+    targets = [str(network[-2 if network.num_addresses > 2 else 0]) for network in networks if network.prefixlen]
+    targets += [OUTSIDE, OUTSIDE6] if len(targets) < len(networks) else []
+    done = host.run("python3 -I -c %s %s", CALLS, json.dumps({"names": names, "targets": targets}), timeout=120)
+    assert done.rc == 0, f"les appels n'ont pas pu être essayés : {done.stderr.strip()[-200:]}"
+    found = json.loads(done.stdout)
+    reached = [f"{name} vers {', '.join(where)}" for name, where in found["reached"].items() if where]
+    observe(f"{len(names)} comptes, {len(targets) + 1} adresses essayées, {len(reached)} comptes émettent")
+    assert not found["absent"], f"la passerelle n'a pas les comptes déclarés : {', '.join(found['absent'][:4])}"
+    assert found["root"], "le port d'essai ne répond à personne"
+    assert not reached, f"peuvent émettre hors de toute fenêtre : {' ; '.join(reached[:4])}"
 
 
 @pytest.mark.rule("remote-session-cut")
