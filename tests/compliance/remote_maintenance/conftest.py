@@ -50,14 +50,16 @@ def declared(site: Mapping[str, Any]) -> list[Access]:
 
 
 @pytest.fixture(scope="session")
-def service(facts: Any) -> list[View]:
+def service(request: pytest.FixtureRequest, facts: Any) -> list[View]:
     """What the suppliers' service answers to every connection that its Match blocks tell apart; empty when there is none.
 
-    One that does not run is judged by its file, as it would start.
+    One that does not run is judged by its file, as it would start; one that is there for nobody is judged too.
     """
     running = [server for server in servers(facts) if server.config == CONFIG]
     there = facts("remote-sshd", f"[ -e {CONFIG} ] && echo there; true").strip()
     stopped = [Server(("-f", CONFIG), CONFIG)] if there else []
+    if not running and not stopped:
+        request.getfixturevalue("declared")  # without a supplier, there is no service to have
     return [view for server in running or stopped for view in server_views(facts, server)]
 
 
@@ -76,8 +78,8 @@ def in_effect(service: list[View]) -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def state(facts: Any) -> Mapping[str, Any]:
-    """What the host says of its windows, accounts and wire; empty when it knows nothing of them."""
+def state(facts: Any, declared: list[Access]) -> Mapping[str, Any]:
+    """What the host says of its windows, accounts and wire; empty when it knows nothing of them. For sites with suppliers."""
     said = facts.result("remote-state", "pgssi-remote state")
     return dict(json.loads(said.stdout)) if said.rc == 0 else {}
 
