@@ -129,6 +129,11 @@ def log_server(other: Callable[[str], Host]) -> Host:
     return other("log_servers")
 
 
+def recent(root: str, name: str, marker: str) -> str:
+    """Return the line of shell that finds a marker in files of this name, among recordings of now, not of years."""
+    return f"find {root}/recordings -name {name} -mmin -15 -exec grep -lF {marker} {{}} +"
+
+
 @dataclass
 class Live:
     """A session that runs now on the bastion, recorded, with nobody behind. name: of its recording, empty when none."""
@@ -155,7 +160,7 @@ class Live:
         """Return the folder on the log server in which a stream holds the marker."""
         started = time.monotonic()
         while not self.name and time.monotonic() < started + patience:
-            found = self.server.run(f"grep -rlF --include=ttyin {self.marker} {self.root}/recordings").stdout.split()
+            found = self.server.run(recent(self.root, "ttyin", self.marker)).stdout.split()
             self.name = found[0].removeprefix(f"{self.root}/recordings/").removesuffix("/ttyin") if found else ""
         self.seconds = time.monotonic() - started
         return self.name
@@ -232,8 +237,7 @@ def test_what_is_moved_is_recorded(
         marker = f"OCTETS-{secrets.token_hex(8)}"
         command = f"runuser -u {account} -- env PGSSI_WINDOW=verification SSH_ORIGINAL_COMMAND={marker} "
         host.run(f"sleep 0.2 | {command} sudo -n -u {relay} {PROGRAM}")
-        where = f"{root}/recordings"
-        folder = log_server.run(f"grep -rlF --include=log.json {marker} {where}").stdout.strip().removesuffix("/log.json")
+        folder = log_server.run(recent(root, "log.json", marker)).stdout.strip().removesuffix("/log.json")
         kept[relay] = log_server.run(f"ls {shlex.quote(folder)}").stdout.split() if folder else []
     observe(f"sessions sans terminal : {sum(map(bool, kept.values()))} enregistrées sur {len(relays)} relais")
     lost = [relay for relay, found in kept.items() if not found]
