@@ -101,10 +101,8 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(declared: list[Access], facts: Any) -> list[Recorded]:
-    """What the sudo policy, as sudo's own parser reads it, says of each declared access."""
-    policy = read_policy(facts)
-    assert not policy.fault, policy.fault
+def recorded(declared: list[Access], facts: Any) -> Callable[[], list[Recorded]]:
+    """``recorded()``: what the sudo policy, as sudo's own parser reads it, says of each declared access."""
     passwd, groups = {entry[0]: entry for entry in facts.getent("passwd")}, facts.getent("group")
 
     def names(login: str) -> set[str]:
@@ -113,14 +111,19 @@ def recorded(declared: list[Access], facts: Any) -> list[Recorded]:
         numbered = {f"#{entry[2]}"} if entry else set()
         return {login, *numbered, *(f"%{group[0]}" for group in mine), *(f"%#{group[2]}" for group in mine)}
 
-    found = []
-    for access in declared:
-        asked = names(access.account), names(access.relay), PROGRAM
-        tags: dict[str, set[Any]] = {}
-        for tag, value in policy.tags(*asked):
-            tags.setdefault(tag, set()).add(value if isinstance(value, bool) else str(value))
-        found.append(Recorded(access, policy.options(*asked), tags))
-    return found
+    def read() -> list[Recorded]:
+        policy = read_policy(facts)
+        assert not policy.fault, policy.fault
+        found = []
+        for access in declared:
+            asked = names(access.account), names(access.relay), PROGRAM
+            tags: dict[str, set[Any]] = {}
+            for tag, value in policy.tags(*asked):
+                tags.setdefault(tag, set()).add(value if isinstance(value, bool) else str(value))
+            found.append(Recorded(access, policy.options(*asked), tags))
+        return found
+
+    return read
 
 
 @pytest.fixture
@@ -190,18 +193,19 @@ def live(host: Host, log_server: Host, root: str, account: str, relay: str) -> I
 
 
 @pytest.mark.rule("remote-session-recorded")
-def test_no_access_is_left_out(recorded: list[Recorded], observe: Callable[[str], None]) -> None:
+def test_no_access_is_left_out(recorded: Callable[[], list[Recorded]], observe: Callable[[str], None]) -> None:
     """In sudo's policy every declared access, as the relay of its equipment, has keys, screens and files recorded."""
+    found = recorded()
     flags = ("log_stdin", "log_stdout", "log_stderr", "log_ttyin", "log_ttyout", "use_pty")
     missing = [
         f"{one} ({name})"
-        for one in recorded
+        for one in found
         for name in (
             *(name for name in ("log_input", "log_output") if not one.keeps(name)),
             *(name for name in flags if one.options.get(name) is False),
         )
     ]
-    observe(f"{len(recorded)} accès déclarés, {len({name.split(' ')[0] for name in missing})} sans enregistrement complet")
+    observe(f"{len(found)} accès déclarés, {len({name.split(' ')[0] for name in missing})} sans enregistrement complet")
     assert not missing, f"l'enregistrement est coupé : {', '.join(missing[:4])}"
 
 
@@ -247,12 +251,13 @@ def test_what_is_moved_is_recorded(
 
 
 @pytest.mark.rule("remote-recording-off-bastion")
-def test_no_access_goes_on_without_its_recording(recorded: list[Recorded], observe: Callable[[str], None]) -> None:
+def test_no_access_goes_on_without_its_recording(recorded: Callable[[], list[Recorded]], observe: Callable[[str], None]) -> None:
     """In sudo's policy every declared access is recorded by the same server, and no error of recording is ignored."""
+    found = recorded()
     errors = ("ignore_iolog_errors", "ignore_logfile_errors", "ignore_audit_errors")
-    servers = {str(one): " ".join(one.options.get("log_servers") or ()) or "aucun" for one in recorded}
-    loose = [f"{one} ({name})" for one in recorded for name in errors if one.options.get(name)]
-    observe(f"{len(recorded)} accès, serveur {', '.join(sorted(set(servers.values())))}, {len(loose)} erreurs ignorées")
+    servers = {str(one): " ".join(one.options.get("log_servers") or ()) or "aucun" for one in found}
+    loose = [f"{one} ({name})" for one in found for name in errors if one.options.get(name)]
+    observe(f"{len(found)} accès, serveur {', '.join(sorted(set(servers.values())))}, {len(loose)} erreurs ignorées")
     kept_here = [name for name, server in servers.items() if server == "aucun"]
     assert not kept_here, f"l'enregistrement ne quitte pas la passerelle : {', '.join(kept_here[:4])}"
     assert len(set(servers.values())) == 1, f"tous n'ont pas le même serveur d'enregistrement : {servers}"
