@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +128,10 @@ def said(done: Play, task: str) -> list[str]:
     return list(found)
 
 
-def began(done: Play, task: str) -> float:
-    """Return when a task of a play began, in seconds since 1970."""
-    (start,) = {one["task"]["duration"]["start"] for each in done.document["plays"] for one in each["tasks"]
-                if one["task"]["name"] == task}  # fmt: skip
-    return datetime.fromisoformat(start).timestamp()
+def closed(told: str, window: Granted) -> float:
+    """Return when a host closed a window, in seconds since 1970. told: its journal, ``short-unix``."""
+    (line,) = [line for line in told.splitlines() if "decision=closed" in line and window.id in line]
+    return float(line.split(" ", 1)[0])
 
 
 def open_windows(away: Away, *people: tuple[str, str], **changes: str) -> list[Granted]:

@@ -13,7 +13,7 @@ import pytest
 
 from pgssi.verify import NotVerified, sshd_views
 from pgssi.verify.facts import Facts
-from pgssi.verify.sshd_views import INSIDE, OUTSIDE, Server, View, connections, criteria, read_server, views
+from pgssi.verify.sshd_views import INSIDE, OUTSIDE, Server, View, connections, criteria, read_server, server_views, views
 
 PASSWD = ["root:x:0:0::/root:/bin/sh", "daemon:x:1:1::/:/usr/sbin/nologin", "alice:x:1000:1000::/home/alice:/bin/sh",
           "bob:x:1001:1001::/home/bob:/bin/sh", "carole:x:1002:50::/home/carole:/bin/sh"]  # fmt: skip
@@ -197,6 +197,14 @@ def test_each_running_server_is_asked_with_its_own_options() -> None:
     assert [view.server.config for view in seen] == ["/etc/ssh/sshd_config"] * 2 + ["/root/it's"] * 4
     assert "/usr/sbin/sshd -T -f '/root/it'\"'\"'s' -C addr=127.0.0.1,host=localhost,user=bob" in facts.commands
     assert str(seen[-1]) == "-f /root/it's (user bob, addr 192.0.2.7)"
+
+
+def test_a_server_that_does_not_run_can_be_asked() -> None:
+    """A configuration that no server uses now is asked about like the others, Match blocks included."""
+    facts = Answers({"/etc/autre": "Match Address 203.0.113.0/24\n  DisableForwarding no\n"})
+    seen = server_views(cast(Facts, facts), Server(("-f", "/etc/autre"), "/etc/autre"))
+    assert {view.connection["addr"] for view in seen} == {INSIDE, OUTSIDE, "203.0.113.0"}
+    assert "/usr/sbin/sshd -T -f /etc/autre -C addr=203.0.113.0,host=localhost,user=root" in facts.commands
 
 
 def test_what_sshd_answers_is_kept_whole() -> None:

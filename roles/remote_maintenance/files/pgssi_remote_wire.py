@@ -15,6 +15,9 @@ from pathlib import Path
 SETS = {4: "windows4", 6: "windows6"}
 CAGE = "pgssi_remote"
 SEEN = Path("/run/pgssi-remote/cage")
+# Throw-away elements of the compliance tests: they name themselves and end by themselves. Windows carry no comment, so
+# that closing one always takes its elements away.
+TRIAL, TRIAL_SECONDS = "pgssi-essai", 60
 DROP_IN = Path("/run/systemd/system/pgssi-remote-apply.timer.d/windows.conf")
 
 
@@ -49,13 +52,16 @@ def _version(address: str) -> int:
 
 
 def _changes(table: str, name: str, wanted: dict[str, float], there: list[dict]) -> list[str]:
-    """Return the nft lines that bring a set to the wanted elements and remaining seconds; 3 s of difference are none."""
+    """Return the nft lines that bring a set to the wanted elements and remaining seconds; 3 s of difference are none.
+
+    What a test put there for a moment stays, unless a window wants it.
+    """
     lines = []
     for entry in there:
         key, left = _words(entry["val"]), entry.get("expires")
         if key in wanted and left is not None and abs(wanted[key] - left) < 3:
             wanted.pop(key)
-        else:
+        elif key in wanted or entry.get("comment") != TRIAL or left is None or left > TRIAL_SECONDS:
             lines.append(f"delete element inet {table} {name} {{ {key} }}")
     for key, left in wanted.items():
         lines.append(f"add element inet {table} {name} {{ {key} timeout {max(1, int(left * 1000))}ms }}")

@@ -236,18 +236,20 @@ def connections(compared: dict[str, list[str]], groups: dict[str, set[str]], use
 
 
 def views(facts: Facts, user: str = "") -> list[View]:
-    """Return what each server answers: from inside, from outside, and to whatever else its Match blocks tell apart.
+    """Return what each running server answers, as ``server_views`` does."""
+    return [view for server in servers(facts) for view in server_views(facts, server, user)]
 
-    user: the login to ask about, even for blocks about another; without it, root and those that blocks name.
+
+def server_views(facts: Facts, server: Server, user: str = "") -> list[View]:
+    """Return what a server answers: from inside, from outside, and to whatever else its Match blocks tell apart.
+
+    It need not run. user: the login to ask about, even for blocks about another; without it, root and those that blocks name.
     """
     primary = {entry[0]: entry[3] for entry in facts.getent("passwd") if len(entry) > 3}
     named = [entry for entry in facts.getent("group") if len(entry) > 3]
     groups = {login: {g[0] for g in named if login in g[3].split(",") or gid == g[2]} for login, gid in primary.items()}
-    found = []
-    for server in servers(facts):
-        compared = criteria(_lines(facts, server.config))
-        found += [View(server, asked, _ask(facts, server, asked)) for asked in connections(compared, groups, user)]
-    return found
+    compared = criteria(_lines(facts, server.config))
+    return [View(server, asked, _ask(facts, server, asked)) for asked in connections(compared, groups, user)]
 
 
 def _ask(facts: Facts, server: Server, connection: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import pytest
 from pgssi.habilitations import Account, declared_accounts
 from pgssi.inforce import HostContext
 from pgssi.remote.model import account_name, relay_name
+from pgssi.verify.sudo_policy import named, read_policy
 
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 RELAY = '/usr/local/lib/pgssi/remote-relay ""'
@@ -32,8 +33,6 @@ done; done; true"""
 JOBS = """cd /var/spool/cron/crontabs 2>/dev/null && for f in *; do [ ! -f "$f" ] || printf '%s\\tcrontab\\n' "$f"; done
 cd /var/lib/systemd/linger 2>/dev/null && for f in *; do [ ! -f "$f" ] || printf '%s\\tservices permanents\\n' "$f"; done
 [ ! -d /var/spool/cron/atjobs ] || find /var/spool/cron/atjobs -type f ! -name '.*' -printf '%u\\tat\\n'; true"""
-# cvtsudoers prints these tags without the braces that make them JSON.
-BARE_TAG = re.compile(r'^(\s*)("(?:runcwd|runchroot|role|type|apparmor_profile|privs|limitprivs)": "[^"]*")(,?)$', re.MULTILINE)
 
 
 def _draw(length: int = 16, without: int | None = None) -> str:
@@ -171,22 +170,13 @@ def matrix(site: Any, context: HostContext) -> Mapping[str, Account]:
 @pytest.fixture(scope="session")
 def sudo_policy(facts: Any, relays: set[str]) -> Mapping[str, Any]:
     """The whole sudo policy as sudo's own parser reads it, from where sudo says that it is; aliases resolved."""
-    shown = facts("access-sudo-version", "sudo -V")
-    path = re.search(r"^Sudoers path: (.+)$", shown, re.MULTILINE)
-    if not path:
-        return {"Unknown": "sudo n'applique pas de fichier de règles : un autre greffon décide"}
-    result = facts.result("access-sudoers", f"cvtsudoers -e -f json {shlex.quote(path[1])}")
-    if result.rc != 0:
-        return {"Unknown": f"sudo ne sait pas lire sa politique : {result.stderr[-200:]}"}
-    policy = dict(json.loads(BARE_TAG.sub(r"\1{\2}\3", result.stdout)))
-    # In JSON an option for what runs as root (Defaults>root) looks like one for root's own use of sudo.
-    targets = (
-        rf"cvtsudoers -e -f sudoers {shlex.quote(path[1])} | sed -e :a -e '/\\$/N; s/\\\n//; ta' "
-        "| sed -n 's/^Defaults>/Defaults:/p' | cvtsudoers -f json"
-    )
-    for entry in json.loads(facts("access-sudoers-targets", targets).strip() or "{}").get("Defaults", ()):
-        if not {_named(target) for target in entry["Binding"]} <= relays:
-            policy["Defaults"].append({**entry, "Binding": [{"command": "toute cible"}]})
+    read = read_policy(facts)
+    if read.fault:
+        return {"Unknown": read.fault}
+    policy = {"Defaults": [], **read.document}
+    for entry in read.targets:
+        if not {named(target) for target in entry["Binding"]} <= relays:
+            policy["Defaults"] = [*policy["Defaults"], {**entry, "Binding": [{"command": "toute cible"}]}]
     return policy
 
 
@@ -214,12 +204,6 @@ class Default:
         return not self.bound or not set(self.bound) <= exempt
 
 
-def _named(who: Mapping[str, Any]) -> str:
-    """Return a member of a sudo list as sudoers writes it."""
-    marks = {"username": "", "usergroup": "%", "userid": "#", "usergid": "%#", "netgroup": "+", "nonunixgroup": "%:"}
-    return next((f"{mark}{who[kind]}" for kind, mark in marks.items() if kind in who), str(next(iter(who.values()), "?")))
-
-
 @pytest.fixture(scope="session")
 def sudo_grants(sudo_policy: Mapping[str, Any], supplier_grants: set[Any]) -> list[Grant]:
     """Every right of the sudo policy but those of declared suppliers; a group stands as ``%group``."""
@@ -228,7 +212,7 @@ def sudo_grants(sudo_policy: Mapping[str, Any], supplier_grants: set[Any]) -> li
     grants = []
     for spec in sudo_policy.get("User_Specs", ()):
         for user in spec["User_List"]:
-            who = _named(user)
+            who = named(user)
             for command in spec["Cmnd_Specs"]:
                 run_as = tuple(next(iter(u.values())) for u in command.get("runasusers", ()))
                 options: dict[str, Any] = {}
@@ -278,7 +262,7 @@ def sudo_defaults(sudo_policy: Mapping[str, Any], matrix: Mapping[str, Account],
     """
     exempt = {a.login for a in matrix.values() if a.kind == "automation"} | {"root"} | relays
     found = [
-        Default(tuple(_named(who) for who in entry.get("Binding", ())), option, value)
+        Default(tuple(named(who) for who in entry.get("Binding", ())), option, value)
         for entry in sudo_policy.get("Defaults", ()) for options in entry["Options"] for option, value in options.items()
     ]  # fmt: skip
 

@@ -2,12 +2,13 @@
 
 ``session``: argv is one JSON object {account, relay, marker, hold}. The window of this throw-away account is a listener
 on the loopback: what is typed goes through the recorded relay, the listener answers. Prints READY, then END.
-``attack``: {server, port, name, marker}: what root of the bastion can send to the log server with the bastion's certificate.
+``attack``: {server, port, name, address, root}: what root of the bastion can send to the log server with its certificate.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -19,8 +20,10 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+LOCKED = 4.0  # seconds at most that a session which does not start keeps pgssi-remote from cutting others
 CERTIFICATE, KEY, AUTHORITY = "/etc/pgssi/log/host.pem", "/etc/pgssi/log/host.key", "/etc/pgssi/log/authority.pem"
 
 
@@ -31,8 +34,19 @@ def say(text: str) -> None:
 
 def let_through(verb: str, relay: str, port: int) -> None:
     """Let the relay reach the listener through the cage of suppliers' processes, where there is one, for a while."""
-    key = f"{pwd.getpwnam(relay).pw_uid} . 127.0.0.1 . tcp . {port}{' timeout 60s' if verb == 'add' else ''}"
+    more = ' timeout 60s comment "pgssi-essai"' if verb == "add" else ""  # the comment keeps pgssi-remote off
+    key = f"{pwd.getpwnam(relay).pw_uid} . 127.0.0.1 . tcp . {port}{more}"
     subprocess.run(["nft", f"{verb} element inet pgssi_remote targets4 {{ {key} }}"], capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold the lock of pgssi-remote, where there is one: its upkeep removes windows that it does not know."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(FileNotFoundError):
+            lock = stack.enter_context(Path("/var/lib/pgssi/remote/lock").open("rb"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def session(account: str, relay: str, marker: str, hold: float) -> None:
@@ -42,16 +56,18 @@ def session(account: str, relay: str, marker: str, hold: float) -> None:
     value = {"id": "verification", "account": account, "relay": relay, "person": "verification", "name": "Vérification",
              "equipment": "verification", "protocol": "tcp", "addresses": ["127.0.0.1"], "login": "",
              "port": listener.getsockname()[1], "start": now - 5, "end": now + 50}  # fmt: skip
-    window.parent.mkdir(parents=True, exist_ok=True)
-    window.write_text(json.dumps(value), "utf-8")
-    window.chmod(0o644)
-    let_through("add", relay, value["port"])
-    pid, terminal = pty.fork()
-    if pid == 0:
-        environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "PGSSI_WINDOW": "verification", "PGSSI_SESSION": marker[-8:],
-                       "PGSSI_MODE": "tcp", "SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 1"}  # fmt: skip
-        sudo = ["sudo", "-n", "-u", relay, "/usr/local/lib/pgssi/remote-relay"]
-        os.execve("/usr/sbin/runuser", ["runuser", "-u", account, "--", *sudo], environment)
+    environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "PGSSI_WINDOW": "verification", "PGSSI_SESSION": marker[-8:],
+                   "PGSSI_MODE": "tcp", "SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 1"}  # fmt: skip
+    with undisturbed():
+        window.parent.mkdir(parents=True, exist_ok=True)
+        window.write_text(json.dumps(value), "utf-8")
+        window.chmod(0o644)
+        let_through("add", relay, value["port"])
+        pid, terminal = pty.fork()
+        if pid == 0:
+            sudo = ["sudo", "-n", "-u", relay, "/usr/local/lib/pgssi/remote-relay"]
+            os.execve("/usr/sbin/runuser", ["runuser", "-u", account, "--", *sudo], environment)
+        select.select([listener], [], [], LOCKED)
     said = b""
     try:
         listener.settimeout(12)
@@ -96,10 +112,10 @@ def frame(number: int, body: bytes) -> bytes:
     return struct.pack("!I", len(message)) + message
 
 
-def attack(server: str, port: int, name: str, address: str) -> None:
+def attack(server: str, port: int, name: str, address: str, root: str = "/srv/pgssi-recordings") -> None:
     point, again = field(2, b"\x08\x00\x10\x00"), field(1, name.encode())
     data = frame(7, field(1, b"\x08\x00\x10\x01") + field(2, b"FAUX" * 50)) + frame(8, field(2, b"FAUX" * 50))
-    absolute = field(1, f"/srv/pgssi-recordings/recordings/{name}".encode())
+    absolute = field(1, f"{root}/recordings/{name}".encode())
     sent = {
         "restart": frame(4, again + point) + data + frame(3, b""),
         "restart by path": frame(4, absolute + point) + data + frame(3, b""),

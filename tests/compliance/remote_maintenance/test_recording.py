@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from testinfra.host import Host
 
-from pgssi.remote.model import relay_name
-from pgssi.remote.report import late
+from pgssi.paths import ROLES
+from pgssi.remote.model import Access
+from pgssi.remote.recording import digest
+from pgssi.remote.report import KIND, late
 from pgssi.verify import not_applicable, not_verified
+from pgssi.verify.sudo_policy import read_policy
 
 SCRIPT = Path(__file__).with_name("on_bastion.py").read_text("utf-8")
 RECORDS = "/usr/local/lib/pgssi/pgssi-records"
-ROOTS = "/srv/pgssi-recordings"
+PROGRAM = "/usr/local/lib/pgssi/remote-relay"
+DEFAULTS = yaml.safe_load((ROLES / "remote_maintenance" / "defaults" / "main.yml").read_text("utf-8"))
 # Digests of what the folders hold now against what was sealed, the chain, and what lacks a seal or a folder.
 REREAD = """import hashlib, json, pathlib, sys
 root = pathlib.Path(sys.argv[1]); previous = "0" * 64; faults = []; opened = {}; sealed = {}
@@ -37,25 +42,37 @@ for name, value in sealed.items():
     if there != {file: facts["sha256"] for file, facts in value["files"].items()}: faults.append(f"modifié : {name}")
 faults += [f"hors scellés : {p.parent}" for p in root.glob("recordings/*/*/*/log")
            if str(p.parent.relative_to(root / "recordings")) not in opened]
-print(json.dumps({"faults": faults, "sealed": list(sealed), "opened": list(opened)}))"""
+print(json.dumps({"faults": faults, "sealed": {n: v["files"] for n, v in sealed.items()}}))"""
 
 
 @pytest.fixture
-def relay(site: Mapping[str, Any]) -> str:
-    """The relay, on the bastion, of the first equipment that the model declares to a supplier."""
-    for supplier in (site.get("site_suppliers") or {}).values():
-        for equipment in supplier.get("equipment") or ():
-            return relay_name(equipment["name"])
-    return not_applicable("aucun prestataire n'est déclaré")
+def root(pgssi_plan: Any) -> str:
+    """Where the log server of the site keeps recordings, events and seals."""
+    servers = pgssi_plan.inventory.members("log_servers")
+    given = pgssi_plan.inventory.hosts[servers[0]].variables if servers else {}
+    return str(given.get("remote_maintenance_recordings") or DEFAULTS["remote_maintenance_recordings"])
 
 
 @pytest.fixture
-def account(host: Host, relay: str) -> Iterator[str]:
-    """A throw-away supplier's account with the right of one: to start this relay, and nothing else."""
-    assert host.run(f"getent passwd {relay}").rc == 0, "la passerelle n'a pas de relais pour cet équipement"
+def relays(declared: list[Access]) -> list[str]:
+    """The relays, on the bastion, of every equipment that the model declares to a supplier."""
+    return list(dict.fromkeys(access.relay for access in declared))
+
+
+@pytest.fixture
+def relay(relays: list[str]) -> str:
+    """The first of them, for what is tried once."""
+    return relays[0]
+
+
+@pytest.fixture
+def account(host: Host, relays: list[str]) -> Iterator[str]:
+    """A throw-away supplier's account with the rights of some: to start these relays, and nothing else."""
+    absent = [relay for relay in relays if host.run(f"getent passwd {relay}").rc != 0]
+    assert not absent, f"la passerelle n'a pas de relais pour des équipements : {', '.join(absent[:4])}"
     login = f"essai{secrets.token_hex(4)}"
     groups = "-g pgssi-suppliers" + (" -G pgssi-sudo" if host.run("getent group pgssi-sudo").rc == 0 else "")
-    right = f'{login} ALL=({relay}) NOPASSWD: /usr/local/lib/pgssi/remote-relay ""\n'
+    right = f'{login} ALL=({", ".join(relays)}) NOPASSWD: {PROGRAM} ""\n'
     host.check_output(f"useradd --system --no-create-home {groups} {login}")
     try:
         path = f"/etc/sudoers.d/{login}"
@@ -65,10 +82,59 @@ def account(host: Host, relay: str) -> Iterator[str]:
         host.run(f"rm -f /etc/sudoers.d/{login} /run/pgssi-remote/windows/{login}.json; pkill -KILL -u {login}; userdel {login}")
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What sudo does with the sessions of one declared access. options: in effect; tags: of its rights."""
+
+    access: Access
+    options: Mapping[str, Any]
+    tags: Mapping[str, set[Any]]
+
+    def keeps(self, what: str) -> bool:
+        """Return whether ``log_input`` or ``log_output`` is on, whichever right the access starts by."""
+        tags = self.tags.get(what, set())
+        return False not in tags and (True in tags or self.options.get(what) is True)
+
+    def __str__(self) -> str:
+        """Return the account."""
+        return self.access.account
+
+
+@pytest.fixture
+def recorded(declared: list[Access], facts: Any) -> Callable[[], list[Recorded]]:
+    """``recorded()``: what the sudo policy, as sudo's own parser reads it, says of each declared access."""
+    passwd, groups = {entry[0]: entry for entry in facts.getent("passwd")}, facts.getent("group")
+
+    def names(login: str) -> set[str]:
+        entry = passwd.get(login)
+        mine = [group for group in groups if login in group[3].split(",") or (entry and group[2] == entry[3])]
+        numbered = {f"#{entry[2]}"} if entry else set()
+        return {login, *numbered, *(f"%{group[0]}" for group in mine), *(f"%#{group[2]}" for group in mine)}
+
+    def read() -> list[Recorded]:
+        policy = read_policy(facts)
+        assert not policy.fault, policy.fault
+        found = []
+        for access in declared:
+            asked = names(access.account), names(access.relay), PROGRAM
+            tags: dict[str, set[Any]] = {}
+            for tag, value in policy.tags(*asked):
+                tags.setdefault(tag, set()).add(value if isinstance(value, bool) else str(value))
+            found.append(Recorded(access, policy.options(*asked), tags))
+        return found
+
+    return read
+
+
 @pytest.fixture
 def log_server(other: Callable[[str], Host]) -> Host:
     """The log server of the site, over its own channel."""
     return other("log_servers")
+
+
+def recent(root: str, name: str, marker: str) -> str:
+    """Return the line of shell that finds a marker in files of this name, among recordings of now, not of years."""
+    return f"find {root}/recordings -name {name} -mmin -15 -exec grep -lF {marker} {{}} +"
 
 
 @dataclass
@@ -77,6 +143,7 @@ class Live:
 
     host: Host
     server: Host
+    root: str
     unit: str
     marker: str
     name: str = ""
@@ -96,13 +163,13 @@ class Live:
         """Return the folder on the log server in which a stream holds the marker."""
         started = time.monotonic()
         while not self.name and time.monotonic() < started + patience:
-            found = self.server.run(f"grep -rlF --include=ttyin {self.marker} {ROOTS}/recordings").stdout.split()
-            self.name = found[0].removeprefix(f"{ROOTS}/recordings/").removesuffix("/ttyin") if found else ""
+            found = self.server.run(recent(self.root, "ttyin", self.marker)).stdout.split()
+            self.name = found[0].removeprefix(f"{self.root}/recordings/").removesuffix("/ttyin") if found else ""
         self.seconds = time.monotonic() - started
         return self.name
 
     def stream(self, name: str) -> str:
-        return self.server.run(f"cat {ROOTS}/recordings/{self.name}/{name}").stdout
+        return self.server.run(f"cat {self.root}/recordings/{self.name}/{name}").stdout
 
     def end(self) -> None:
         """End it, and wait until nothing writes any more."""
@@ -110,11 +177,11 @@ class Live:
 
 
 @pytest.fixture
-def live(host: Host, log_server: Host, account: str, relay: str) -> Iterator[Live]:
+def live(host: Host, log_server: Host, root: str, account: str, relay: str) -> Iterator[Live]:
     """A real session through the recorded relay: a marker was typed, its mirror image was answered, it goes on."""
     unit, marker = f"pgssi-essai-{secrets.token_hex(4)}", f"MARQUEUR-{secrets.token_hex(8)}"
     asked = json.dumps({"account": account, "relay": relay, "marker": marker, "hold": 40})
-    session = Live(host, log_server, unit, marker)
+    session = Live(host, log_server, root, unit, marker)
     out = f"-p StandardOutput=file:/run/{unit}.out -p StandardError=append:/run/{unit}.out"
     host.check_output(f"systemd-run -q --unit={unit} {out} python3 -I -c %s session %s", SCRIPT, asked)
     try:
@@ -123,6 +190,23 @@ def live(host: Host, log_server: Host, account: str, relay: str) -> Iterator[Liv
     finally:
         session.end()
         host.run(f"rm -f /run/{unit}.out; systemctl reset-failed {unit}.service")
+
+
+@pytest.mark.rule("remote-session-recorded")
+def test_no_access_is_left_out(recorded: Callable[[], list[Recorded]], observe: Callable[[str], None]) -> None:
+    """In sudo's policy every declared access, as the relay of its equipment, has keys, screens and files recorded."""
+    found = recorded()
+    flags = ("log_stdin", "log_stdout", "log_stderr", "log_ttyin", "log_ttyout", "use_pty")
+    missing = [
+        f"{one} ({name})"
+        for one in found
+        for name in (
+            *(name for name in ("log_input", "log_output") if not one.keeps(name)),
+            *(name for name in flags if one.options.get(name) is False),
+        )
+    ]
+    observe(f"{len(found)} accès déclarés, {len({name.split(' ')[0] for name in missing})} sans enregistrement complet")
+    assert not missing, f"l'enregistrement est coupé : {', '.join(missing[:4])}"
 
 
 @pytest.mark.rule("remote-session-recorded")
@@ -138,7 +222,7 @@ def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: 
         shown = live.stream("ttyout")
     live.end()
     facts = json.loads(live.stream("log.json"))
-    played = live.server.run(f"sudoreplay -m 0 -s 100 {ROOTS}/recordings/{name}").stdout
+    played = live.server.run(f"sudoreplay -m 0 -s 100 {live.root}/recordings/{name}").stdout
     assert answer in shown, "ce qui est affiché n'est pas enregistré"
     assert facts["submituser"] == account, f"l'enregistrement est au nom de {facts['submituser']}"
     assert answer in played, "sudoreplay ne rejoue pas l'enregistrement"
@@ -149,18 +233,35 @@ def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: 
 @pytest.mark.rule("remote-session-recorded")
 @pytest.mark.acts
 def test_what_is_moved_is_recorded(
-    host: Host, log_server: Host, account: str, relay: str, observe: Callable[[str], None]
+    host: Host, log_server: Host, root: str, account: str, relays: list[str], observe: Callable[[str], None]
 ) -> None:
-    """Bytes sent without a terminal, as file transfers are, are in the recording with what came back."""
-    marker = f"OCTETS-{secrets.token_hex(8)}"
-    command = f"runuser -u {account} -- env PGSSI_WINDOW=verification SSH_ORIGINAL_COMMAND={marker} "
-    host.run(f"sleep 0.2 | {command} sudo -n -u {relay} /usr/local/lib/pgssi/remote-relay")
-    where = f"{ROOTS}/recordings"
-    folder = log_server.run(f"grep -rlF --include=log.json {marker} {where}").stdout.strip().removesuffix("/log.json")
-    found = log_server.run(f"ls {shlex.quote(folder)}").stdout.split() if folder else []
-    observe(f"session sans terminal : {', '.join(found) or 'rien'}")
-    assert folder, "une session sans terminal n'est pas enregistrée"
-    assert {"stdout", "stderr"} & set(found), "les flux d'une session sans terminal ne sont pas enregistrés"
+    """Bytes sent without a terminal, as file transfers are, are in a recording with what came back, by each relay."""
+    kept = {}
+    for relay in relays:
+        marker = f"OCTETS-{secrets.token_hex(8)}"
+        command = f"runuser -u {account} -- env PGSSI_WINDOW=verification SSH_ORIGINAL_COMMAND={marker} "
+        host.run(f"sleep 0.2 | {command} sudo -n -u {relay} {PROGRAM}")
+        folder = log_server.run(recent(root, "log.json", marker)).stdout.strip().removesuffix("/log.json")
+        kept[relay] = log_server.run(f"ls {shlex.quote(folder)}").stdout.split() if folder else []
+    observe(f"sessions sans terminal : {sum(map(bool, kept.values()))} enregistrées sur {len(relays)} relais")
+    lost = [relay for relay, found in kept.items() if not found]
+    dry = [relay for relay, found in kept.items() if not {"stdout", "stderr"} & set(found)]
+    assert not lost, f"une session sans terminal n'est pas enregistrée : {', '.join(lost)}"
+    assert not dry, f"les flux d'une session sans terminal ne sont pas enregistrés : {', '.join(dry)}"
+
+
+@pytest.mark.rule("remote-recording-off-bastion")
+def test_no_access_goes_on_without_its_recording(recorded: Callable[[], list[Recorded]], observe: Callable[[str], None]) -> None:
+    """In sudo's policy every declared access is recorded by the same server, and no error of recording is ignored."""
+    found = recorded()
+    errors = ("ignore_iolog_errors", "ignore_logfile_errors", "ignore_audit_errors")
+    servers = {str(one): " ".join(one.options.get("log_servers") or ()) or "aucun" for one in found}
+    loose = [f"{one} ({name})" for one in found for name in errors if one.options.get(name)]
+    observe(f"{len(found)} accès, serveur {', '.join(sorted(set(servers.values())))}, {len(loose)} erreurs ignorées")
+    kept_here = [name for name, server in servers.items() if server == "aucun"]
+    assert not kept_here, f"l'enregistrement ne quitte pas la passerelle : {', '.join(kept_here[:4])}"
+    assert len(set(servers.values())) == 1, f"tous n'ont pas le même serveur d'enregistrement : {servers}"
+    assert not loose, f"une session peut durer sans son enregistrement : {', '.join(loose[:4])}"
 
 
 @pytest.mark.rule("remote-recording-off-bastion")
@@ -178,9 +279,12 @@ def test_recording_leaves_at_once(live: Live, host: Host, observe: Callable[[str
 
 @pytest.mark.rule("remote-recording-off-bastion")
 @pytest.mark.acts
-def test_no_session_without_log_server(host: Host, account: str, relay: str, observe: Callable[[str], None]) -> None:
+def test_no_session_without_log_server(
+    host: Host, site: Mapping[str, Any], account: str, relay: str, observe: Callable[[str], None]
+) -> None:
     """With the way to the log server stopped for a second, a session is tried and refused before it starts."""
-    busy = host.run("ss -Htn state established 'sport = :30344'").stdout.strip()
+    port = site.get("remote_maintenance_record_port") or DEFAULTS["remote_maintenance_record_port"]
+    busy = host.run(f"ss -Htn state established 'sport = :{port}'").stdout.strip()
     if busy:
         not_verified("une intervention est en cours : la liaison n'est pas coupée pour l'essai")
     tried = f"runuser -u {account} -- env PGSSI_WINDOW=verification sudo -n -u {relay} /usr/local/lib/pgssi/remote-relay"
@@ -204,11 +308,12 @@ def test_bastion_cannot_alter(live: Live, host: Host, observe: Callable[[str], N
     link = json.loads(host.run("cat /etc/pgssi/remote/record-link.json").stdout or "{}")
     assert link.get("servers"), "la passerelle n'a pas de serveur de journaux"
     first = link["servers"][0]
-    asked = json.dumps({"server": first["name"], "port": link["port"], "name": live.name, "address": first["address"]})
+    aim = {"server": first["name"], "port": link["port"], "name": live.name, "address": first["address"], "root": live.root}
+    asked = json.dumps(aim)
     running = json.loads(host.run("python3 -I -c %s attack %s", SCRIPT, asked, timeout=60).stdout or "{}")
     during = live.stream("ttyin")
     live.end()
-    digest = f"cd {ROOTS}/recordings/{live.name} && sha256sum *"
+    digest = f"cd {live.root}/recordings/{live.name} && sha256sum *"
     before = live.server.run(digest).stdout
     finished = json.loads(host.run("python3 -I -c %s attack %s", SCRIPT, asked, timeout=60).stdout or "{}")
     after = live.server.run(digest).stdout
@@ -216,21 +321,21 @@ def test_bastion_cannot_alter(live: Live, host: Host, observe: Callable[[str], N
     assert running and finished, "les attaques n'ont pas pu être envoyées"
     assert live.marker in during and "FAUX" not in during, "root de la passerelle modifie un enregistrement en cours"
     assert before == after and live.marker in live.stream("ttyin"), "root de la passerelle modifie un enregistrement fini"
-    forged = live.server.run(f"grep -rlF FAUXFAUX {ROOTS}/recordings").stdout.split()
+    forged = live.server.run(f"grep -rlF FAUXFAUX {live.root}/recordings").stdout.split()
     assert not forged, f"des données sans session sont acceptées : {forged[:3]}"
     assert "pgssi-record-server" not in running["no certificate"], "le serveur de journaux reçoit sans certificat"
 
 
 @pytest.mark.rule("remote-recording-closed-to-supplier")
-def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], observe: Callable[[str], None]) -> None:
+def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], root: str, observe: Callable[[str], None]) -> None:
     """An ordinary account of the log server tries to list, read and delete recordings, seals and traces."""
     if not site.get("site_suppliers"):
         not_applicable("aucun prestataire n'est déclaré")
     nobody = "runuser -u nobody --"
     script = (
-        f"[ -d {ROOTS} ] && echo there; find {ROOTS} -maxdepth 0 -perm /0077 -printf 'open %%p\\n'; "
-        f"{nobody} find {ROOTS} -mindepth 1 -printf 'listed %%p\\n' 2>/dev/null | head -n 5; "
-        f"{nobody} cat {ROOTS}/seals.jsonl >/dev/null 2>&1 && echo read; {nobody} test -w {ROOTS}/seals.jsonl && echo write; true"
+        f"[ -d {root} ] && echo there; find {root} -maxdepth 0 -perm /0077 -printf 'open %%p\\n'; "
+        f"{nobody} find {root} -mindepth 1 -printf 'listed %%p\\n' 2>/dev/null | head -n 5; "
+        f"{nobody} cat {root}/seals.jsonl >/dev/null 2>&1 && echo read; {nobody} test -w {root}/seals.jsonl && echo write; true"
     ).replace("%%", "%")
     said = host.run(script).stdout.split("\n")
     loose = [line for line in said if line and line != "there"]
@@ -242,7 +347,7 @@ def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], obs
 @pytest.mark.rule("remote-attempts-on-log-server")
 @pytest.mark.acts
 def test_refused_attempt_is_on_log_server(
-    host: Host, log_server: Host, site: Mapping[str, Any], relay: str, observe: Callable[[str], None]
+    host: Host, log_server: Host, site: Mapping[str, Any], root: str, relay: str, observe: Callable[[str], None]
 ) -> None:
     """An unknown login tries the suppliers' service: within 10 s the log server has it, with source and its own time."""
     login = f"essai-{secrets.token_hex(5)}"
@@ -254,7 +359,7 @@ def test_refused_attempt_is_on_log_server(
     assert "Permission denied" in attempt.stderr, f"le service des prestataires ne répond pas : {attempt.stderr.strip()[-120:]}"
     line, end = "", time.monotonic() + 10
     while not line and time.monotonic() < end:
-        line = log_server.run(f"grep -rhF {login} {ROOTS}/hosts").stdout.strip()
+        line = log_server.run(f"grep -rhF {login} {root}/hosts").stdout.strip()
         time.sleep(0.3)
     observe(f"sur le serveur de journaux : {line.splitlines()[0][:160] if line else 'rien en 10 s'}")
     assert line, "une tentative refusée n'arrive pas au serveur de journaux"
@@ -265,17 +370,26 @@ def test_refused_attempt_is_on_log_server(
 
 @pytest.mark.rule("remote-recordings-sealed")
 @pytest.mark.acts
-def test_recordings_are_sealed(live: Live, observe: Callable[[str], None]) -> None:
-    """A session that has just ended is sealed; every sealed recording is read again, and the chain followed."""
+def test_recordings_are_sealed(live: Live, evidence: tuple[Any, ...], observe: Callable[[str], None]) -> None:
+    """A session that has just ended is sealed; every sealed recording is read again, and the chain followed.
+
+    The end of a chain can be cut with its recordings: what intervention reports told of must still be sealed as they told.
+    """
     name = live.find()
     assert name, "ce qui est tapé n'est pas enregistré : rien à sceller"
     live.end()
-    done = live.server.run("python3 -I -c %s %s", REREAD, ROOTS, timeout=280)
+    done = live.server.run("python3 -I -c %s %s", REREAD, live.root, timeout=280)
     assert done.rc == 0, f"les scellés ne se relisent pas : {done.stderr.strip()[-160:]}"
     found = json.loads(done.stdout)
-    observe(f"{len(found['sealed'])} enregistrements scellés, {len(found['faults'])} défaut(s)")
+    sessions = [session for record in evidence if record["kind"] == KIND for session in record["details"]["sessions"]]
+    reported = {session["recording"]: session["sha256"] for session in sessions if session["sha256"]}
+    lost = [recording for recording, sha256 in reported.items() if digest(found["sealed"].get(recording)) != sha256]
+    observe(
+        f"{len(found['sealed'])} enregistrements scellés, {len(found['faults'])} défaut(s), {len(reported)} cités par un rapport"
+    )
     assert name in found["sealed"], "une session finie n'est pas scellée"
     assert not found["faults"], f"scellés rompus : {' ; '.join(found['faults'][:4])}"
+    assert not lost, f"cités par un rapport, et plus scellés ainsi : {', '.join(lost[:4])}"
 
 
 @pytest.mark.rule("remote-report-for-each-session")
