@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pgssi.habilitations import Account, declared_accounts
+from pgssi.habilitations import Account, declared_accounts, fingerprint
 from pgssi.inforce import HostContext
 from pgssi.remote.model import account_name, relay_name
 
@@ -146,20 +146,12 @@ def people(facts: Any) -> People:
     )
 
 
-def _public_keys(text: str) -> set[tuple[str, str]]:
-    """Return the type and the body of each key of a file without options."""
-    return {(words[0], words[1]) for words in map(str.split, text.splitlines()) if len(words) > 1 and words[0][0] != "#"}
-
-
 @pytest.fixture(scope="session")
-def own_authorities(site: Any) -> Callable[[str], bool]:
-    """``own_authorities(text)``: whether each public key of a text is that of an authority of the site, as the control node
-    holds them.
-    """
+def own_authorities(site: Any) -> set[str]:
+    """Fingerprints of the site's own authorities for SSH, as the control node holds them."""
     names = ("site_backup_authority", "site_remote_authority")
     paths = [Path(f"{site[name]}.pub").expanduser() for name in names if site.get(name)]
-    own = {key for path in paths if path.is_file() for key in _public_keys(path.read_text("utf-8"))}
-    return lambda text: _public_keys(text) <= own
+    return {fingerprint(path.read_text("utf-8")) for path in paths if path.is_file()}
 
 
 @pytest.fixture(scope="session")
@@ -215,7 +207,7 @@ class Default:
 
 
 def _named(who: Mapping[str, Any]) -> str:
-    """Return a member of a sudo list as sudoers writes it."""
+    """Return a member of a sudo list as sudoers writes it; all others than this one after ``!``."""
     marks = {"username": "", "usergroup": "%", "userid": "#", "usergid": "%#", "netgroup": "+", "nonunixgroup": "%:"}
     return next((f"{mark}{who[kind]}" for kind, mark in marks.items() if kind in who), str(next(iter(who.values()), "?")))
 

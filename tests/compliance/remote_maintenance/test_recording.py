@@ -228,7 +228,7 @@ def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], obs
         not_applicable("aucun prestataire n'est déclaré")
     nobody = "runuser -u nobody --"
     script = (
-        f"[ -d {ROOTS} ] && echo there; find {ROOTS} -maxdepth 0 -perm /0077 -printf 'open %%p\\n'; "
+        f"[ -d {ROOTS} ] && echo there; find {ROOTS} -perm /0077 -printf 'open %%p\\n' | head -n 20; "
         f"{nobody} find {ROOTS} -mindepth 1 -printf 'listed %%p\\n' 2>/dev/null | head -n 5; "
         f"{nobody} cat {ROOTS}/seals.jsonl >/dev/null 2>&1 && echo read; {nobody} test -w {ROOTS}/seals.jsonl && echo write; true"
     ).replace("%%", "%")
