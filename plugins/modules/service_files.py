@@ -1,6 +1,6 @@
 """Write the files of a service as one whole, and put its units in their state.
 
-``files``: [{path, content | secret_content, mode, owner, group, state, validate}]; ``exclusive``: shell patterns
+``files``: [{path, content | secret_content, mode, owner, group, state, private, validate}]; ``exclusive``: shell patterns
 whose matches are removed unless listed; ``units``: [{name, enabled, state, restart_on: [paths]}].
 """
 
@@ -24,7 +24,11 @@ description:
   - Reloads systemd when a unit file changed, then enables, starts, restarts or stops the named units.
   - What systemd itself says overrides a named C(pgssi-) unit, wherever it lies outside /usr, is removed unless listed.
 options:
-  files: {type: list, elements: dict, required: true, description: Files and directories.}
+  files:
+    type: list
+    elements: dict
+    required: true
+    description: Files and directories; nothing below a directory that is C(private) is open to a group or to others.
   exclusive: {type: list, elements: str, default: [], description: Patterns whose unlisted matches are removed.}
   units: {type: list, elements: dict, default: [], description: Units and the state that they must be in.}
 author: [The PGSSI toolkit contributors]
@@ -46,6 +50,7 @@ FILE = {
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
     "state": {"type": "str", "default": "file", "choices": ["file", "directory", "absent"]},
+    "private": {"type": "bool", "default": False},
     "validate": {"type": "str"},
 }
 UNIT = {
@@ -93,6 +98,18 @@ class Files:
             if not self.module.check_mode:
                 path.mkdir(parents=True)
         self._rights(path, wanted)
+        if wanted["private"]:
+            self._close(path)
+
+    def _close(self, path: Path) -> None:
+        """Take the rights of groups and others from everything below a directory."""
+        below = (Path(folder, name) for folder, names, plain in os.walk(path) for name in (*names, *plain))
+        for one in below:
+            mode = stat.S_IMODE(one.lstat().st_mode)
+            if mode & 0o077 and not one.is_symlink():
+                self._note(one, f"{mode:04o}\n", f"{mode & 0o700:04o}\n")
+                if not self.module.check_mode:
+                    one.chmod(mode & 0o700)
 
     def _file(self, path: Path, wanted: dict) -> None:
         secret = wanted["secret_content"] is not None

@@ -315,20 +315,3 @@ def test_the_command_prints_each_file_apart(tmp_path: Path) -> None:
 def test_a_host_without_pam_has_no_service() -> None:
     """Nothing printed is nothing found: the caller must not take that for good."""
     assert read_services("") == {} == read_services("cat: /etc/pam.d/*: No such file\n")
-
-
-def test_one_trial_stands_for_services_that_differ_in_name_only() -> None:
-    """The same lines, wherever they stand, are one trial; another module, option, file or a module that minds names is not."""
-    same, minding = "auth required pam_unix.so\n", "auth required pam_succeed_if.so service notin ftp\n"
-    services = {
-        "a": same,
-        "b": "@include a\n# note\n",
-        "c": "auth required pam_unix.so nullok\n",
-        "d": "auth required /tmp/pam_unix.so\n",
-        "e": same + minding,
-        "f": same + minding,
-        "g": f"{same}session required pam_loginuid.so\n",
-        "h": f"{same}password required pam_deny.so\n",
-        "other": "account required pam_deny.so\n",
-    }
-    assert pam_stacks.alike(services, "abcdefgh") == [["a", "b", "g"], ["c"], ["d"], ["e"], ["f"], ["h"]]

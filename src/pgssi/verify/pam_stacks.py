@@ -26,10 +26,6 @@ QUALITY = re.compile(r"pam_(pwquality|cracklib|passwdqc)\.so")
 # Arguments by which such a module says yes, or nothing, where it should refuse.
 WAVING = re.compile(r"nouserok|enforcing=0|enforce=none")
 SILENT = re.compile(r"nullok|unknown_ok|localifdown|ignore_\w+")
-# Modules whose answer does not depend on the name of the service.
-BLIND = re.compile(
-    r"pam_(unix|faillock|faildelay|permit|deny|env|rootok|nologin|pwhistory|pwquality|passwdqc|cracklib|wheel|shells|cap|umask)\.so"
-)
 UNIX = re.compile(r"pam_unix2?\.so")
 # Only from here is a module the one that its name says.
 INSTALLED = re.compile(r"((/usr)?/lib(\d*|/[\w-]+-linux-gnu\w*)/security/)?(\$ISA/)?([^/]+)")
@@ -175,19 +171,6 @@ def stack(services: Mapping[str, str], service: str, kind: str) -> list[Line]:
     if not found and service != "other":
         return stack(services, "other", kind)
     return found
-
-
-def alike(services: Mapping[str, str], wanted: Iterable[str]) -> list[list[str]]:
-    """Return services gathered where the same lines are followed by modules that do not mind the service, sessions apart.
-
-    One trial of each set stands for all of it.
-    """
-    found: dict[object, list[str]] = {}
-    for service in wanted:
-        lines = [stack(services, service, kind) for kind in ("auth", "account", "password")]
-        blind = all(line.form != "module" or BLIND.fullmatch(line.module) for part in lines for line in part)
-        found.setdefault(repr(lines) if blind else service, []).append(service)
-    return list(found.values())
 
 
 def _codes(line: Line, refuse: re.Pattern[str], code: str) -> Iterable[str]:

@@ -16,7 +16,6 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
@@ -76,13 +75,13 @@ class View:
         deny, allow, deny_groups, allow_groups = (
             self.get(keyword).split() for keyword in ("denyusers", "allowusers", "denygroups", "allowgroups")
         )
-        if any(fnmatchcase(login, pattern) for pattern in deny):
+        if any(_like(login, pattern) for pattern in deny):
             return False
-        if allow and not any(fnmatchcase(login, pattern.partition("@")[0]) for pattern in allow):
+        if allow and not any(_like(login, pattern.partition("@")[0]) for pattern in allow):
             return False
-        if any(fnmatchcase(group, pattern) for pattern in deny_groups for group in groups):
+        if any(_like(group, pattern) for pattern in deny_groups for group in groups):
             return False
-        return not allow_groups or any(fnmatchcase(group, pattern) for pattern in allow_groups for group in groups)
+        return not allow_groups or any(_like(group, pattern) for pattern in allow_groups for group in groups)
 
     def __str__(self) -> str:
         """Say which server and which connection, briefly."""

@@ -23,7 +23,11 @@ Entry = Mapping[str, Any]
 
 
 def named(who: Entry) -> str:
-    """Return a member of a sudo list as sudoers writes it."""
+    """Return a member of a sudo list as sudoers writes it, with the ``!`` of one that is taken out."""
+    return ("!" if who.get("negated") else "") + _name(who)
+
+
+def _name(who: Entry) -> str:
     return next((f"{mark}{who[kind]}" for kind, mark in MARKS.items() if kind in who), str(next(iter(who.values()), "?")))
 
 
@@ -64,7 +68,7 @@ class SudoPolicy:
 
 def _names(members: Iterable[Entry], names: Collection[str]) -> bool:
     """Return whether a list means somebody of these names: the last member that names them decides."""
-    answers = [not who.get("negated", False) for who in members if named(who) in names or named(who) == "ALL"]
+    answers = [not who.get("negated", False) for who in members if _name(who) in names or _name(who) == "ALL"]
     return bool(answers) and answers[-1]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pgssi.habilitations import Account, declared_accounts
+from pgssi.habilitations import Account, declared_accounts, fingerprint
 from pgssi.inforce import HostContext
 from pgssi.remote.model import account_name, relay_name
 from pgssi.verify.sudo_policy import named, read_policy
@@ -145,20 +145,12 @@ def people(facts: Any) -> People:
     )
 
 
-def _public_keys(text: str) -> set[tuple[str, str]]:
-    """Return the type and the body of each key of a file without options."""
-    return {(words[0], words[1]) for words in map(str.split, text.splitlines()) if len(words) > 1 and words[0][0] != "#"}
-
-
 @pytest.fixture(scope="session")
-def own_authorities(site: Any) -> Callable[[str], bool]:
-    """``own_authorities(text)``: whether each public key of a text is that of an authority of the site, as the control node
-    holds them.
-    """
+def own_authorities(site: Any) -> set[str]:
+    """Fingerprints of the site's own authorities for SSH, as the control node holds them."""
     names = ("site_backup_authority", "site_remote_authority")
     paths = [Path(f"{site[name]}.pub").expanduser() for name in names if site.get(name)]
-    own = {key for path in paths if path.is_file() for key in _public_keys(path.read_text("utf-8"))}
-    return lambda text: _public_keys(text) <= own
+    return {fingerprint(path.read_text("utf-8")) for path in paths if path.is_file()}
 
 
 @pytest.fixture(scope="session")
@@ -211,8 +203,7 @@ def sudo_grants(sudo_policy: Mapping[str, Any], supplier_grants: set[Any]) -> li
         return [Grant("?", (), (sudo_policy["Unknown"],), True, {"authenticate": False, "noexec": False})]
     grants = []
     for spec in sudo_policy.get("User_Specs", ()):
-        for user in spec["User_List"]:
-            who = named(user)
+        for who in (named(user) for user in spec["User_List"] if not user.get("negated")):
             for command in spec["Cmnd_Specs"]:
                 run_as = tuple(next(iter(u.values())) for u in command.get("runasusers", ()))
                 options: dict[str, Any] = {}

@@ -82,8 +82,7 @@ def test_not_used_since_sealed(glass, people, facts, observe):
     pattern = rf"session opened for user {login}[( ]|password changed for {login}$"
     command = f"journalctl -q -o short-unix --facility=auth,authpriv --grep='{pattern}' --case-sensitive=yes; true"
     lines = facts("access-glass-journal", command).splitlines()
-    # By runuser root, who needs no password for it, only takes on its identity, as a backup or a check does.
-    opened = [float(line.split()[0]) for line in lines if "session opened" in line and "(runuser" not in line]
+    opened = [float(line.split()[0]) for line in lines if "session opened" in line]
     changed = [float(line.split()[0]) for line in lines if "password changed" in line]
     marks = (
         f"stat -c %Y {STATE}/break-glass-used 2>/dev/null || echo 0; stat -c %Y {STATE}/sealed/{login}.age 2>/dev/null || echo 0"

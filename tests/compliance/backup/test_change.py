@@ -55,15 +55,8 @@ SYSTEM = "/|/(boot|boot/efi|usr|var|tmp|var/tmp|var/log|home)"
 DISKS = f"findmnt -rno TARGET -t ext2,ext3,ext4,xfs,btrfs,zfs,jfs,f2fs | grep -vxE '{SYSTEM}'"
 INSIDE = """import json,os,sys
 plan=sys.argv[2:]
-pages=["/usr/share/nginx/html/index.html","/usr/share/apache2/default-site/index.html"]
-default={open(page,"rb").read() for page in pages if os.path.exists(page)}
-def packaged(path):
-    return os.path.isfile(path) and os.path.getsize(path)<20000 and open(path,"rb").read() in default
 def lost(path):
     if any(path==one or path.startswith(one.rstrip("/")+"/") for one in plan): return []
-    if os.path.isdir(path) and not os.path.islink(path):
-        inside=[os.path.join(path,name) for name in os.listdir(path)]
-        if all(map(packaged,inside)) and not os.path.ismount(path): return []
     if not any(one.startswith(path.rstrip("/")+"/") for one in plan) or not os.path.isdir(path): return [path]
     return [item for name in sorted(os.listdir(path)) for item in lost(os.path.join(path,name))]
 print(json.dumps([item for path in json.loads(sys.argv[1]) for item in lost(path)]))"""

@@ -333,7 +333,7 @@ def test_ordinary_account_reads_nothing(host: Host, site: Mapping[str, Any], roo
         not_applicable("aucun prestataire n'est déclaré")
     nobody = "runuser -u nobody --"
     script = (
-        f"[ -d {root} ] && echo there; find {root} -maxdepth 0 -perm /0077 -printf 'open %%p\\n'; "
+        f"[ -d {root} ] && echo there; find {root} -perm /0077 -printf 'open %%p\\n' | head -n 20; "
         f"{nobody} find {root} -mindepth 1 -printf 'listed %%p\\n' 2>/dev/null | head -n 5; "
         f"{nobody} cat {root}/seals.jsonl >/dev/null 2>&1 && echo read; {nobody} test -w {root}/seals.jsonl && echo write; true"
     ).replace("%%", "%")
