@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import shlex
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from pgssi.evidence import Journal
 from pgssi.inventory import load_inventory
@@ -65,9 +66,7 @@ class Away:
     def code(self, person: str) -> str:
         """Return the present one-time code of a person (RFC 6238)."""
         people = {each["id"]: each for one in self.site["site_suppliers"].values() for each in one["people"]}
-        digest = hmac.digest(base64.b32decode(people[person]["totp_secret"]), struct.pack(">Q", int(time.time()) // 30), "sha1")
-        at = digest[-1] & 15
-        return f"{(struct.unpack('>I', digest[at : at + 4])[0] & 0x7FFFFFFF) % 10**6:06d}"
+        return TOTP(base64.b32decode(people[person]["totp_secret"]), 6, SHA1(), 30).generate(int(time.time())).decode()
 
     def place(self, host: str) -> Any:
         """Return the addresses of a host of one zone."""

@@ -134,7 +134,7 @@ def test_everything_else_is_refused_and_named_on_the_log_server(
             equipment, person = window.account.removeprefix("rm-").split("_")
             words += [f"person={person}", f"target={equipment}"]
         search = " | ".join(f"grep -F -- {shlex.quote(word)}" for word in words)
-        told = f"cat {RECORDINGS}/hosts/*.log | {search} || true"
+        told = f"cat {RECORDINGS}/hosts/*.log | {search} || [ $? -eq 1 ]"
         assert within(10, lambda told=told: inside(LOGS, told)), f"{name}: {' '.join(words)}"
     agent = "eval $(ssh-agent) >/dev/null; trap 'kill $SSH_AGENT_PID' EXIT; " + away.work(
         JEANNE, jeanne, "echo ${SSH_AUTH_SOCK:-none}", "-A"
@@ -161,7 +161,7 @@ def test_the_recording_is_out_of_the_bastions_reach(
         find = (
             f"find {RECORDINGS}/recordings -name log.json -mmin -10 -exec grep -lF {word} {{}} +"  # not all that there ever was
         )
-        find += " || true"
+        find += " || [ $? -eq 1 ]"
         assert within(CUT, lambda: inside(LOGS, find)), "nothing on the log server while the session runs"
         assert session.poll() is None
     (name,) = [inside(LOGS, find).split()[0].removeprefix(f"{RECORDINGS}/recordings/").removesuffix("/log.json")]
@@ -176,7 +176,11 @@ def test_the_recording_is_out_of_the_bastions_reach(
     assert len(answers) == 5
     assert inside(LOGS, digests) == before
     inside(LOGS, "/usr/local/lib/pgssi/pgssi-record-server verify")
-    assert inside(BASTION, f"grep -rslF {word} /var/log/sudo-io /var/lib/sudo /var/lib/pgssi /tmp /var/tmp || true") == ""
+    places = "$(ls -d /var/log/sudo-io /var/lib/sudo /var/lib/pgssi /var/tmp /tmp 2>/dev/null)"
+    left = f"find {places} -type f -exec grep -lF {word} {{}} + || [ $? -eq 1 ]"
+    inside(BASTION, f"echo {word} > /var/tmp/temoin")
+    assert inside(BASTION, left).split() == ["/var/tmp/temoin"]
+    inside(BASTION, "rm /var/tmp/temoin")
     door = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{away.place(LOGS).v4}/22' 2>&1 || echo closed"
     assert "closed" in inside(BASTION, door)
 
@@ -193,7 +197,8 @@ def test_closing_cuts_running_work_and_writes_the_report(
     sleep = away.work(PAUL, paul, "echo parti; exec sleep 4242", "-tt")
     server = away.work(THOMAS, thomas, "echo parti; exec sleep 4343", f"-b {away.source(THOMAS)}")
     with away.going(sleep, "parti") as sleeping, away.going(copy) as copying, away.going(server, "parti") as serving:
-        assert within(20, lambda: inside(MODALITY, "stat -c %s ~service/gros 2>/dev/null || true"))
+        assert within(20, lambda: inside(MODALITY, "find ~service -maxdepth 1 -name gros -size +0"))
+        assert inside(MODALITY, "pgrep -f 'sleep [4]242'") and inside(SERVER, "pgrep -f 'sleep [4]343'")
         with ThreadPoolExecutor() as pool:
             ends = [pool.submit(ended, process) for process in (sleeping, copying)]
             close_windows(MODALITY)

@@ -90,7 +90,7 @@ def test_no_negation(sudo_grants, observe):
 
 
 @pytest.mark.rule("sudo-arguments-explicit")
-def test_arguments(sudo_grants, matrix, observe, people_grants):
+def test_arguments(people_grants, observe):
     """Each command of a person's right, ALL apart, names its arguments and has no wildcard."""
     loose = []
     for grant in people_grants:
@@ -104,7 +104,7 @@ def test_arguments(sudo_grants, matrix, observe, people_grants):
 
 
 @pytest.mark.rule("sudo-no-root-editor")
-def test_no_editor(host, sudo_grants, matrix, observe, people_grants):
+def test_no_editor(host, people_grants, observe):
     """No command of a person's right is, links followed, an editor or a pager."""
     rights = [(grant.who, command) for grant in people_grants for command in grant.commands]
     real = {
@@ -182,7 +182,7 @@ def test_session_is_replayable(host, as_sudoer, sudoer, observe):
 
 
 @pytest.mark.rule("sudo-session-recorded")
-def test_recording_is_default(sudo_grants, sudo_defaults, matrix, observe, people_grants):
+def test_recording_is_default(sudo_defaults, people_grants, observe):
     """The defaults that sudo parses record what it prints, and no option or right of a person lifts that."""
     silent = [g.who for g in people_grants if g.options.get("log_output") is False]
     default, *bound = sudo_defaults("log_output")
@@ -206,7 +206,7 @@ def test_sudo_is_executable_by_its_group_only(host, people, observe):
 
 
 @pytest.mark.rule("sudo-no-subprocess")
-def test_noexec_is_default(sudo_grants, sudo_defaults, matrix, observe, people_grants):
+def test_noexec_is_default(sudo_defaults, people_grants, observe):
     """noexec is the default of the parsed policy and only rights to ALL carry EXEC."""
     loose = [
         f"{grant.who} : {', '.join(grant.commands)}" for grant in people_grants

@@ -228,8 +228,8 @@ def gather(client, wanted):
     return got
 
 
-def talk(source, address, port, size, want, pause, cut):
-    """Connect, send so many bytes, get the answer; after ``cut`` seconds, if any, ask once more."""
+def talk(source, address, port, size, want, pause):
+    """Connect, send so many bytes, get the answer."""
     told = {}
     with socket.socket(family(address)) as client:
         client.settimeout(4)
@@ -242,16 +242,48 @@ def talk(source, address, port, size, want, pause, cut):
             time.sleep(pause)
             client.sendall(b"?")
             told["answer"] = gather(client, want)
-            if cut:
-                time.sleep(cut)
-                client.settimeout(2)
-                client.sendall(b"?")
-                told["after"] = gather(client, 1)
         except OSError as error:
             told["error"] = str(error) or type(error).__name__
         told["seconds"] = time.time() - began
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return told
+
+
+def hold(source, address, port, seconds, notes):
+    """Keep one connection in the background; twice a second ask, and note in a file how many answers came.
+
+    Return ``ready``, or why there is no connection.
+    """
+    notes = Path(notes)
+    with contextlib.closing(socket.socket(family(address))) as client:
+        client.settimeout(4)
+        try:
+            client.bind((source, 0))
+            client.connect((address, port))
+        except OSError as error:
+            return str(error) or type(error).__name__
+        notes.write_text("0")
+        if not apart():
+            return "ready"
+        end, came = time.monotonic() + seconds, 0
+        client.settimeout(0.5)
+        with contextlib.suppress(OSError):  # the connection was refused or reset: no more answers come
+            while time.monotonic() < end:
+                client.send(b"?")
+                with contextlib.suppress(TimeoutError):
+                    came += len(client.recv(65536))
+                    notes.write_text(str(came))
+                    time.sleep(0.5)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    os._exit(0)
+
+
+def heard(notes, than, patience):
+    """Return how many answers came, once there are more than so many or patience, in seconds, is at its end."""
+    end, notes = time.monotonic() + patience, Path(notes)
+    while int(notes.read_text() or 0) <= than and time.monotonic() < end:
+        time.sleep(0.1)
+    return int(notes.read_text() or 0)
 
 
 def card(address):
@@ -307,7 +339,10 @@ def close(packets):
     return elements("delete", packets)
 
 
-ACTIONS = {action.__name__: action for action in (send, later, see, collect, serve, talk, card, hand, announce, windows, close)}
+ACTIONS = {
+    action.__name__: action
+    for action in (send, later, see, collect, serve, talk, hold, heard, card, hand, announce, windows, close)
+}
 
 
 def main(order):

@@ -21,7 +21,8 @@ UNIT = "pgssi-firewall.service"
 START = "/usr/local/sbin/pgssi-firewall load"
 FILE = "/etc/pgssi/network/ruleset.nft"
 LIVE = "nft -s list table inet pgssi"
-REFUSED = str(OSError(errno.EPERM, os.strerror(errno.EPERM)))  # what a firewall says to who sends
+# What a firewall, and a host that knows no way there, say to who sends.
+REFUSED, UNROUTED = (str(OSError(number, os.strerror(number))) for number in (errno.EPERM, errno.ENETUNREACH))
 # The whole file, hooks included, in a network of its own, which ends with the command; -r where containers may only so.
 STORED = f"""unshare -n true 2>/dev/null && own=-n || own=-rn
 unshare $own true || exit 99
@@ -239,16 +240,22 @@ def test_output_refuses_by_default(rules: Any, observe: Observe) -> None:
 @pytest.mark.rule("egress-allow-list")
 @pytest.mark.acts
 def test_undeclared_packets_do_not_leave(wire: Any, network: Network, me: NetHost, observe: Observe) -> None:
-    """The host itself tries undeclared TCP, UDP and ICMP packets, IPv4 and IPv6; none of them leaves its interfaces."""
-    packets: list[Packet] = []
-    for address in {item.version: item for item in reversed(me.addresses)}.values():
-        for target in ("198.51.100.7", "2001:db8::7"):
-            if (address.version == 6) == (":" in target):
-                packets += wire.undeclared(str(address), target)
+    """The host itself tries undeclared TCP, UDP and ICMP packets, IPv4 and IPv6; none of them leaves its interfaces.
+
+    They are for a machine on the Internet, and for the neighbours: a host without a way to the Internet is tried too.
+    """
+    away = {4: "198.51.100.7", 6: "2001:db8::7"}
+    ways = [(str(item), away[version]) for version, item in {item.version: item for item in reversed(me.addresses)}.items()]
+    ways += [(target, source) for _, source, target in neighbours(wire, network, me)]
+    packets: list[Packet] = [packet for source, target in ways for packet in wire.undeclared(source, target)]
     said: dict[str, list[str]] = {}
     left = wire.seen(me.name, {me.name: packets}, lambda: said.update(wire.send({me.name: packets})), opened=False).left
     observe(f"{len(packets)} paquets tentés, {len(left)} sortis")
     assert not left, f"un paquet non déclaré sort de l'hôte : {left[0][0]} vers {left[0][2]}"
-    untried = [error for error in said[me.name] if error not in ("", REFUSED)]
-    if untried or not packets:
-        not_verified(f"{len(untried)} essais n'ont pas pu être émis : {untried[0] if untried else 'aucune adresse'}")
+    tried = list(zip(packets, said[me.name], strict=True))
+    lost = [error for _, error in tried if error not in ("", REFUSED, UNROUTED)]
+    versions = {6 if ":" in packet[1] else 4 for packet, error in tried if error != UNROUTED}
+    if lost or not packets:
+        not_verified(f"{len(lost)} essais n'ont pas pu être émis : {lost[0] if lost else 'aucune adresse'}")
+    if {item.version for item in me.addresses} - versions:
+        not_verified("aucun essai n'a pu être émis faute de route ni de voisin : rien n'est prouvé")

@@ -65,7 +65,6 @@ def test_a_flow_of_known_size_leaves_its_record(host: Host, wire: Any, pair: Any
             "size": size,
             "want": answer,
             "pause": pause,
-            "cut": 0,
         }
         before = clock(host)
         told = wire.order(pair.sender, "talk", timeout=40, **settings)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import secrets
 import shlex
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from testinfra.host import Host
 
 from pgssi.remote.model import Access, load
@@ -225,10 +224,8 @@ class Door:
         text = base64.b32encode(secret).decode() + "\n" + options
         self.borrow()
         self.host.run(f"rm -f {self.secret}; cat > {self.secret} && chmod 400 {self.secret}", stdin=text.encode())
-        digest = hmac.new(secret, struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
-        at = digest[-1] & 15
-        number = (struct.unpack(">I", digest[at : at + 4])[0] & 0x7FFFFFFF) % 10**6
-        return f"{number if wanted else (number + 500_000) % 10**6:06d}"
+        code = TOTP(secret, 6, SHA1(), 30).generate(int(time.time())).decode()
+        return code if wanted else f"{(int(code) + 500_000) % 10**6:06d}"
 
     def line(self, certificate: str, options: str = "", command: str = "", *, user: str = "", code: str | None = None) -> str:
         """Return the shell line of one login; a code is added when the service asks for one. certificate: path, or none."""
