@@ -77,6 +77,8 @@ steps:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgssi.toolkit.plugins.module_utils import accounts_host
 from ansible_collections.pgssi.toolkit.plugins.module_utils.accounts_plan import Refused, compute
@@ -108,6 +110,7 @@ def change(module: AnsibleModule) -> dict:
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     """Run the module."""
     names = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(

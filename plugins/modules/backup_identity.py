@@ -47,6 +47,7 @@ def of_another_host(module: AnsibleModule, certificate: Path, names: list[str]) 
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     module = AnsibleModule(
         argument_spec={
             "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},

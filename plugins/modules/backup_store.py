@@ -158,6 +158,7 @@ def _group(number: int) -> str:
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},

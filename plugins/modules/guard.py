@@ -45,6 +45,7 @@ from ansible_collections.pgssi.toolkit.plugins.module_utils.guard import GuardEr
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     module = AnsibleModule(
         argument_spec={
             "action": {"type": "str", "choices": ["status", "settle", "rollback"], "default": "status"},

@@ -223,6 +223,7 @@ def change(module: AnsibleModule) -> dict:
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     file_options = {
         "path": {"type": "path", "required": True},
         "state": {"type": "str", "choices": ["file", "absent"], "default": "file"},

@@ -148,8 +148,8 @@ class Accounts:
         people, relays = {one["account"]: one for one in view["accounts"]}, sorted({one["relay"] for one in view["accounts"]})
         for group in (SUPPLIERS, RELAYS, *(["pgssi-sudo"] if sudo_group else [])):
             self.group(group)
-        self.folder(STATE / "home", 0o755)
-        self.folder(FOLDER / "keys", 0o711)
+        for path, mode in ((STATE, 0o755), (STATE / "home", 0o755), (FOLDER / "keys", 0o711)):
+            self.folder(path, mode)
         for relay in relays:
             self.account(relay, RELAYS, "/usr/sbin/nologin", STATE / "home", "Relais PGSSI vers un équipement")
             self.only_groups(relay, set())
@@ -173,6 +173,8 @@ class Accounts:
         self.group(MAINTENANCE)
         sources = ",".join(view["bastion_addresses"])
         options = f'cert-authority,principals="{view["principal"]}",from="{sources}",command="{SESSION}",restrict,pty'
+        for path in (STATE, STATE / "home"):
+            self.folder(path, 0o755)
         for login in view["logins"]:
             home = STATE / "home" / login
             self.account(login, MAINTENANCE, "/bin/bash", home, "Maintenance à distance PGSSI")
@@ -201,6 +203,7 @@ def _gid(name: str) -> int:
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     module = AnsibleModule(
         argument_spec={
             "view": {"type": "dict", "required": True},

@@ -225,6 +225,7 @@ def _seen(module: AnsibleModule, names: list[str]) -> list[dict[str, str]]:
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True, "options": FILE},
