@@ -90,6 +90,8 @@ def journal(sizes: list[int]) -> list[dict[str, Any]]:
         ([580, 640, 580], 2, 2),  # one of two archives is no longer named, and nothing was journaled
         ([580, 640, 640], 3, 2),  # one in, one out
         ([580], 1, None),
+        ([580, 614, 680], 3, None),  # compression wins at times
+        ([580, 640, 640 - 5], 2, None),  # the same list once more
     ],
 )
 def test_one_archive_less_shows_among_few(
