@@ -13,10 +13,8 @@ from datetime import datetime, timedelta
 from borg.compress import LZ4
 from borg.helpers import msgpack
 
-KEYS = (
-    "acl_access acl_default acl_extended acl_nfs4 atime birthtime bsdflags chunks ctime gid group hardlink_master mode mtime part path "
-    "rdev size source uid user xattrs"
-).split()
+KEYS = ["acl_access", "acl_default", "acl_extended", "acl_nfs4", "atime", "birthtime", "bsdflags", "chunks", "ctime", "gid"]
+KEYS += ["group", "hardlink_master", "mode", "mtime", "part", "path", "rdev", "size", "source", "uid", "user", "xattrs"]
 ISO = "%Y-%m-%dT%H:%M:%S.%f"
 
 
