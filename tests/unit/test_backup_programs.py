@@ -103,6 +103,11 @@ def test_one_archive_less_shows_among_few(
     assert store.shortened(where, 0, journal(sizes)[:journaled]) == good
 
 
+def test_a_client_without_a_repository_has_shortened_nothing(tmp_path: Path, program: Any) -> None:
+    """A server that replaces another one knows clients that have not written yet."""
+    assert program("pgssi_backup_store").shortened(tmp_path / "main", 0) is None
+
+
 def test_what_the_server_shortened_itself_is_no_attack(tmp_path: Path, program: Any) -> None:
     """Records older than the server's own deletion are not compared with what came after."""
     store = program("pgssi_backup_store")

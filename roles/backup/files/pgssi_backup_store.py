@@ -162,9 +162,11 @@ def shortened(repository, count, journal=(), since=""):
     noted with each record of the journal, so that one archive less shows even when there are few; records older
     than ``since``, the last time that this host itself changed the list, say nothing any more.
     """
+    if transaction(repository) is None:
+        return None  # nothing there to be shorter: a repository that should be there is "missing", its archives "hidden"
     now = newest_manifest(repository)[1]
     before = (0, 0)  # transaction, size of its list
-    for number, size, new in [*_noted(journal, since), (transaction(repository) or 0, now, 0)]:
+    for number, size, new in [*_noted(journal, since), (transaction(repository), now, 0)]:
         if before[1] and size + SLACK_BYTES < before[1] + ADDED_BYTES * new:
             return before[0]
         before = (number, size)
