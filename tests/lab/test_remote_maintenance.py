@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pgssi.lab.podman import podman
 from pgssi.paths import COMPLIANCE
@@ -250,7 +251,7 @@ def test_the_clock_opens_and_ends(away: Away, inside: Callable[..., str]) -> Non
 
 
 @pytest.fixture
-def crowd(away: Away, inside: Callable[..., str]) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+def crowd(away: Away, inside: Callable[..., str], tmp_path: Path) -> Iterator[tuple[list[str], tuple[str, ...]]]:
     """Fifty more people of the modality's supplier, declared and with keys of their own, and the options that declare them."""
     people = [f"acme-essai{number:02}" for number in range(50)]
     away.run(f"for name in {' '.join(people)}; do ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/$name; done")
@@ -260,7 +261,9 @@ def crowd(away: Away, inside: Callable[..., str]) -> Iterator[tuple[list[str], t
         {"id": name, "name": f"Essai {number:02}", "keys": [key]}
         for number, (name, key) in enumerate(zip(people, keys, strict=True))
     ]
-    declared = ("-e", json.dumps({"site_suppliers": suppliers, "site_palier": 2}))
+    overlay = tmp_path / "crowd.yml"
+    overlay.write_text(yaml.safe_dump({"site_suppliers": suppliers, "site_palier": 2}), "utf-8")
+    declared = ("-e", f"@{overlay}")
     play("site", *declared, "--limit", f"{BASTION}:{GATEWAY}").succeeded()
     yield people, declared
     play("site", "-e", "site_palier=2", "--limit", f"{BASTION}:{GATEWAY}").succeeded()
