@@ -23,7 +23,7 @@ TIMER, SERVICE = "pgssi-network-watch.timer", "pgssi-network-watch.service"
 def planned(facts: Any, longest: int) -> str:
     """Return what is wrong with the planning of the watch, or an empty text. longest: seconds between two passes."""
     # While a pass is under way its timer has no next one; an empty date would be that of midnight.
-    script = f"""systemctl is-active {TIMER}; next=; tries=40
+    script = f"""systemctl is-active {TIMER} || exit 0; next=; tries=40
     while [ -z "$next" ] && [ $tries -gt 0 ]; do
         next=$(systemctl show -p NextElapseUSecRealtime --value {TIMER}); tries=$((tries - 1))
         [ -n "$next" ] || sleep 0.5
