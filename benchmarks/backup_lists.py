@@ -21,16 +21,8 @@ ISO = "%Y-%m-%dT%H:%M:%S.%f"
 def size(archives: dict[str, dict[str, object]], now: datetime) -> int:
     """Return the bytes of a list as borg 1.2 and 1.4 compress it."""
     seal = {"type": "HKDF_HMAC_SHA512", "hmac": os.urandom(64), "salt": os.urandom(64)}
-    config = {"tam_required": True}
-    entries = dict(sorted(archives.items()))
-    manifest = {
-        "version": 1,
-        "archives": entries,
-        "timestamp": now.strftime(ISO),
-        "config": config,
-        "item_keys": KEYS,
-        "tam": seal,
-    }
+    manifest = {"version": 1, "archives": dict(sorted(archives.items())), "timestamp": now.strftime(ISO)}
+    manifest |= {"config": {"tam_required": True}, "item_keys": KEYS, "tam": seal}
     return len(LZ4().compress(msgpack.packb(manifest)))
 
 
@@ -39,17 +31,12 @@ def main() -> None:
     chance = random.Random(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     honest, lost = defaultdict(list), defaultdict(list)
     for _ in range(300):
-        components = [
-            f"{name}-{chance.choice(('base', 'systeme', 'documents'))}" for name in ("dpi", "gw1", "laboratoire", "ws1")
-        ]
-        components, archives, before = components[: chance.randint(1, 4)], {}, 0
+        names = [f"{name}-{chance.choice(('base', 'systeme', 'documents'))}" for name in ("dpi", "gw1", "laboratoire", "ws1")]
+        components, archives, before = names[: chance.randint(1, 4)], {}, 0
         now = datetime(2026, 1, 1, 2) + timedelta(seconds=chance.random() * 1e7)
         for _ in range(chance.randint(3, 120)):
             now += timedelta(seconds=chance.choice((20, 60, 3600, 86400, 86400, 604800)) + chance.random() * 100)
-            others, new = (
-                list(archives),
-                chance.sample(components, min(chance.choice((0, 1, 1, len(components))), len(components))),
-            )
+            others, new = list(archives), chance.sample(components, chance.choice((0, 1, 1, len(components))))
             for component in new:
                 start = now + timedelta(seconds=chance.random() * 30)
                 time = (start + timedelta(seconds=chance.random() * 2)).strftime(ISO)

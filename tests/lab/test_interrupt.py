@@ -31,5 +31,5 @@ def test_a_killed_run_is_repaired_by_the_next_one(lab: Any, tmp_path: Path) -> N
     play("site", *PALIER).succeeded()
     assert play("site", *PALIER).succeeded().changed() == set()
     play("restore_drill", *PALIER).succeeded()
-    results = verify(tmp_path, *PALIER, "--no-acting")
-    assert [v for v in results["verdicts"] if v["palier"] <= 2 and v["verdict"] == "non_conforme"] == []
+    results = verify(tmp_path, "--palier", "2", "--no-acting")
+    assert [v for v in results["verdicts"] if v["verdict"] == "non_conforme"] == []

@@ -27,5 +27,5 @@ def test_sudo_is_given_back_when_the_palier_is_lowered(lab: Any, tmp_path: Path)
         play("site", *target).succeeded()
         assert _sudo_is_for_everybody(lab) == {palier == 2}
         assert play("site", *target).succeeded().changed() == set()
-        results = verify(tmp_path / str(palier), *target, "--no-acting")
-        assert [v for v in results["verdicts"] if v["palier"] <= palier and v["verdict"] == "non_conforme"] == []
+        results = verify(tmp_path / str(palier), "--palier", str(palier), *LIMIT, "--no-acting")
+        assert [v for v in results["verdicts"] if v["verdict"] == "non_conforme"] == []
