@@ -9,7 +9,6 @@ KINDS = {
     "access_review": ("Revue des habilitations", "Access review"),
     "backup_change": ("Sauvegarde avant et après changement", "Backup before and after a change"),
     "red_button": ("Isolement de la zone de sauvegarde", "Backup zone isolated"),
-    "break_glass_use": ("Usage du compte de secours", "Use of the break-glass account"),
     "remote_session": ("Rapport d'intervention à distance", "Remote intervention report"),
     "journal_repair": ("Réparation du journal", "Repair of the journal"),
 }

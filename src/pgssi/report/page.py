@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from pgssi.catalogue import PALIERS
 from pgssi.catalogue.words import REFERENCES
+from pgssi.evidence.words import KINDS, RESULTS
 from pgssi.findings import VERDICTS, day
 from pgssi.report import figures, words
 
@@ -45,8 +46,8 @@ def _environment() -> jinja2.Environment:
         class_name=lambda name: words.both(*words.CLASS_NAMES.get(name, (name, name))),
         cause=lambda name: words.both(*words.CAUSES[name]),
         remedy=lambda name: words.both(*words.REMEDIES[name]),
-        kind=lambda name: words.both(*words.KINDS.get(name, words.subject(name))),
-        outcome=lambda name: words.both(*words.OUTCOMES.get(name, (name, name))),
+        kind=lambda name: words.both(*KINDS.get(name, words.subject(name))),
+        outcome=lambda name: words.both(*RESULTS.get(name, (name, name))),
         references=_references,
         measured=_moment,
         dated=_dated,

@@ -59,18 +59,6 @@ REMEDIES: Mapping[str, Pair] = {  # what to do about it
         "Renew or remove the waiver, then verify again.",
     ),
 }
-KINDS: Mapping[str, Pair] = {  # of evidence records
-    "restore_drill": ("Essai de restauration", "Restore drill"),
-    "access_review": ("Revue des habilitations", "Access review"),
-    "backup_change": ("Sauvegarde avant et après changement", "Backup before and after a change"),
-    "red_button": ("Isolement d'urgence des sauvegardes", "Emergency isolation of the backups"),
-    "break_glass_use": ("Usage du compte bris de glace", "Use of the break-glass account"),
-}
-OUTCOMES: Mapping[str, Pair] = {
-    "success": ("réussi", "success"),
-    "failure": ("échec", "failure"),
-    "partial": ("partiel", "partial"),
-}
 MONTHS: Pair = (
     "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
     "January February March April May June July August September October November December",
