@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -157,10 +158,12 @@ def test_frozen_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that says nothing any more, not even that the timeout struck, is a lost connection."""
     monkeypatch.setattr(channel, "GRACE", 0.3)
     opened = fake_host.channel(tmp_path)
+    frozen = int(opened.run("echo $PPID").stdout)
     with pytest.raises(ConnectionLost, match="ne répond plus"):
         opened.run("kill -STOP $PPID; sleep 5", timeout=0.2)
     assert opened.run("echo back").stdout == b"back\n"
     opened.close()
+    os.kill(frozen, signal.SIGKILL)
 
 
 def test_end_of_channel_ends_the_command(tmp_path: Path) -> None:
