@@ -37,11 +37,16 @@ def planned(facts: Any, longest: int) -> str:
     return ""
 
 
-def alerts(host: Host, since: str) -> str:
-    """Run the watch now, twice as a pass may have been under way already, and return the alerts raised."""
+def look(host: Host) -> None:
+    """Have the watch make a pass: twice, as one that began too early may be under way, which a first start would join."""
     for _ in range(2):
         done = host.run(f"systemctl start {SERVICE}", timeout=60)
         assert done.rc == 0, f"la surveillance échoue : {done.stderr.strip()[:200]}"
+
+
+def alerts(host: Host, since: str) -> str:
+    """Run the watch now and return the alerts raised."""
+    look(host)
     time.sleep(0.5)
     return str(host.run(f"journalctl --quiet -t pgssi-alert --since '@{since}' -o cat").stdout)
 
@@ -132,7 +137,7 @@ def test_a_stranger_raises_an_alert(host: Host, stranger: tuple[str, str], obser
 @pytest.mark.acts
 def test_an_address_leads_to_a_device(host: Host, stranger: tuple[str, str], observe: Observe) -> None:
     """Asked who had an address that was just seen, the gateway gives the MAC address and the interface it came by."""
-    host.run(f"systemctl start {SERVICE}", timeout=60)
+    look(host)
     done = host.run(f"/usr/local/sbin/pgssi-network-watch who {stranger[0]}")
     assert done.rc == 0, "la passerelle ne garde aucun historique des adresses"
     known = [json.loads(line) for line in done.stdout.splitlines()]
