@@ -12,6 +12,7 @@ import pytest
 
 from pgssi.habilitations import declared_groups, fingerprint
 from pgssi.verify.sshd_views import DEFAULT, views
+from pgssi.verify.timers import DAY, timer
 
 ROOT_FILES = Path(__file__).with_name("root_files.py").read_text("utf-8")
 OURS = {"pgssi-sudo", "pgssi-break-glass"}
@@ -144,15 +145,14 @@ def test_sudo_rights(sudo_grants, matrix, visitors, observe):
 
 @pytest.mark.rule("rights-replacement-ends")
 def test_end_is_watched(facts, people, matrix, observe):
-    """The timer that withdraws dated rights is active, and no right whose end is past is still held."""
-    state = facts(
-        "access-rights-end", "systemctl is-active pgssi-rights-end.timer; systemctl is-enabled pgssi-rights-end.timer; true"
-    )
+    """The timer that withdraws dated rights starts within a day, and no right whose end is past is still held."""
+    end = timer(facts, "pgssi-rights-end.timer")
     ended = [
         a.login for a in matrix.values() if a.reason == "replacement_ended" and a.login in people.passwd and people.opens(a.login)
     ]
-    observe(f"minuteur {' '.join(state.split()) or 'absent'}")
-    assert state.split()[:2] == ["active", "enabled"], "aucun minuteur actif ne retire les droits échus"
+    observe(str(end))
+    fault = end.fault("retrait des droits échus", DAY)
+    assert not fault, fault
     assert not ended, f"remplacement fini, compte ouvert : {', '.join(ended)}"
 
 

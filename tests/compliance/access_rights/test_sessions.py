@@ -8,17 +8,10 @@ import pytest
 
 from pgssi.verify import not_verified
 from pgssi.verify.sshd_views import views
+from pgssi.verify.timers import timer
 
 LOCKED = "Consecutive login failures for user {} account temporarily locked"
 DENIED = 255
-
-
-def timer(facts, unit):
-    """Return the states of a timer and the seconds until it is due, None when it never is."""
-    next_run = f'date -d "$(systemctl show -P NextElapseUSecRealtime {unit})" +%s; date +%s'
-    asked = facts(f"timer:{unit}", f"systemctl is-active {unit}; systemctl is-enabled {unit}; {next_run}").split()
-    due = int(asked[-2]) - int(asked[-1]) if len(asked) == 4 and asked[-2].isdigit() else None
-    return asked[:2], due
 
 
 @pytest.fixture(scope="session")
@@ -115,12 +108,10 @@ def test_lockout_is_recorded(host, lockout, observe):
 @pytest.mark.rule("lockout-alert")
 def test_watch_is_active(facts, observe):
     """The job that counts the lockouts of the day is active and due within ten minutes."""
-    state, due = timer(facts, "pgssi-lockout-watch.timer")
-    observe(
-        f"surveillance des verrouillages : {' '.join(state) or 'absente'}, prochaine dans {due if due is not None else '?'} s"
-    )
-    assert state == ["active", "enabled"], "rien ne surveille les verrouillages"
-    assert due is not None and due <= 600, "la surveillance des verrouillages ne passera pas dans les dix minutes"
+    watch = timer(facts, "pgssi-lockout-watch.timer")
+    observe(str(watch))
+    fault = watch.fault("surveillance des verrouillages", 600)
+    assert not fault, fault
 
 
 @pytest.mark.rule("lockout-alert")

@@ -14,6 +14,7 @@ import pytest
 from testinfra.host import Host
 
 from pgssi.backup_groups import backup_groups
+from pgssi.verify.timers import timer
 
 Seen = Mapping[str, Any]
 Plan = list[Mapping[str, Any]]
@@ -52,29 +53,23 @@ def test_next_run_is_planned(
     plan: Plan, site: Mapping[str, Any], facts: Any, overridden: Callable[..., list[str]], observe: Callable[[str], None]
 ) -> None:
     """systemd has an enabled timer per group of linked components, which runs the job itself, soon and within the window."""
-    said = facts("backup-timers", "systemctl list-timers --output=json 'pgssi-backup-*.timer'; date +%s; date +%:z")
-    timers, now, zone = said.rsplit("\n", 3)[:3]
-    known = {timer["activates"]: timer["next"] / 1e6 for timer in json.loads(timers or "[]") if timer["next"]}
+    now, zone = facts("backup-clock", "date +%s; date +%:z").split()
     window = site["site_backup"]["window"]
     ahead = float(now) - time.time()
     assert abs(ahead) < CLOCKS, f"l'horloge de l'hôte s'écarte de {ahead:.0f} s de celle du poste de contrôle"
     groups = backup_groups(plan)
     for group in groups:
-        unit = f"pgssi-backup@{group.leader}.service"
-        assert unit in known, f"aucun départ prévu pour {', '.join(group.members)}"
-        hours = (known[unit] - float(now)) / 3600
-        clock = _clock(known[unit], zone)
-        observe(f"{', '.join(group.members)} : dans {hours:.1f} h, à {clock}")
+        members, planned = ", ".join(group.members), timer(facts, f"pgssi-backup-{group.leader}.timer")
         limit = {"hourly": 1, "daily": 24, "weekly": 168}[group.frequency]
-        assert hours <= limit + 0.6, f"{', '.join(group.members)} : départ dans {hours:.0f} h seulement"
+        fault = planned.fault(members, (limit + 0.6) * 3600)
+        assert not fault, fault
+        assert planned.starts == f"pgssi-backup@{group.leader}.service", f"{members} : le minuteur lance {planned.starts}"
+        clock = _clock(planned.now + (planned.due or 0), zone)
+        observe(f"{members} : dans {(planned.due or 0) / 3600:.1f} h, à {clock}")
         if group.frequency != "hourly":
             inside = _inside(clock, window["starts"], window["ends"])
             assert inside, f"départ à {clock}, hors de la plage {window['starts']}-{window['ends']}"
     timers = [f"pgssi-backup-{group.leader}.timer" for group in groups]
-    enabled = facts("backup-timers-boot", f"systemctl is-enabled {' '.join(timers)}").split()
-    assert enabled == ["enabled"] * len(timers), (
-        f"après un redémarrage, plus de départ : {' '.join(timers)} : {' '.join(enabled)}"
-    )
     faults = overridden(*timers, *(f"pgssi-backup@{component['component']}.service" for component in plan))
     assert not faults, " ; ".join(faults)
 
@@ -272,11 +267,10 @@ def test_failure_starts_an_alert(
     age = ("pgssi-backup-age.timer", "pgssi-backup-age.service")
     faults = overridden(*names, *units, *age)
     assert not faults, " ; ".join(faults)
-    states = facts("backup-age-timer", f"systemctl is-active {age[0]}; systemctl is-enabled {age[0]}").split()
-    assert states == ["active", "enabled"], "l'âge des sauvegardes n'est pas surveillé sur le client"
-    wait = facts("backup-age-next", "systemctl list-timers --output=json pgssi-backup-age.timer; date +%s").rsplit("\n", 2)
-    hours = (json.loads(wait[0])[0]["next"] / 1e6 - float(wait[1])) / 3600
-    assert hours <= 1.2, f"l'âge des sauvegardes n'est contrôlé que dans {hours:.0f} h"
+    watch = timer(facts, age[0])
+    observe(str(watch))
+    fault = watch.fault("contrôle de l'âge des sauvegardes", 1.2 * 3600)
+    assert not fault, fault
 
 
 @pytest.mark.rule("backup-failure-alarm")

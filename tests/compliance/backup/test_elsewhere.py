@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from pgssi.verify.timers import DAY, timer
+
 Seen = Mapping[str, Any]
 ESCROW = "/srv/pgssi-escrow"
 
@@ -48,8 +50,8 @@ def test_copy_is_recent_and_whole(
     assert abs(ahead) < 300, f"l'horloge de l'hôte hors site s'écarte de {ahead:.0f} s de celle du poste de contrôle"
     assert -0.01 <= newest["age_days"] <= 7, "la copie hors site n'est pas de ces sept derniers jours"
     assert not copies["missing"], f"absents de la copie : {', '.join(copies['missing'])}"
-    states = facts("offsite-timer", "systemctl is-active pgssi-offsite.timer; systemctl is-enabled pgssi-offsite.timer").split()
-    assert states == ["active", "enabled"], "aucune copie suivante n'est planifiée"
+    fault = timer(facts, "pgssi-offsite.timer").fault("copie hors site", DAY)
+    assert not fault, fault
     faults = overridden("pgssi-offsite.timer", "pgssi-offsite.service")
     assert not faults, " ; ".join(faults)
     last = facts("offsite-last", "systemctl show -p Result --value pgssi-offsite.service").strip()

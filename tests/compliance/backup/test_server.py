@@ -11,6 +11,7 @@ import pytest
 from testinfra.host import Host
 
 from pgssi.verify import not_verified
+from pgssi.verify.timers import DAY, timer
 
 Seen = Mapping[str, Any]
 STORE = "/srv/pgssi-backup"
@@ -136,11 +137,10 @@ def test_late_component_is_reported(
     planned = {component["component"] for component in site["site_backup_plan"]}
     observe(f"{len(late)} composants sur {len(planned)} seraient signalés")
     assert late == planned, f"jamais signalés : {', '.join(sorted(planned - late))}"
-    wait = facts("backup-watch-next", "systemctl list-timers --output=json pgssi-backup-watch.timer; date +%s").rsplit("\n", 2)
-    timers = json.loads(wait[0] or "[]")
-    assert timers and timers[0]["next"], "la surveillance de la PDMA n'est pas planifiée sur le serveur"
-    minutes = (timers[0]["next"] / 1e6 - float(wait[1])) / 60
-    assert minutes <= 16, f"prochaine surveillance de la PDMA dans {minutes:.0f} minutes seulement"
+    watch = timer(facts, "pgssi-backup-watch.timer")
+    observe(str(watch))
+    fault = watch.fault("surveillance de la PDMA", 16 * 60)
+    assert not fault, fault
     faults = overridden("pgssi-backup-watch.timer", "pgssi-backup-watch.service")
     assert not faults, " ; ".join(faults)
 
@@ -153,14 +153,12 @@ def test_repositories_were_reread(
     observe: Callable[[str], None],
 ) -> None:
     """The full reread is planned by programs of Debian's own, its last pass, if any, succeeded, and the medium has room."""
-    names = "-p ActiveState -p Result -p NextElapseUSecRealtime"
-    said = facts("backup-reread", f"systemctl show {names} pgssi-backup-verify.timer pgssi-backup-verify.service")
-    timer, _, service = said.partition("\n\n")
-    observe(" ; ".join(said.split()))
-    assert "ActiveState=active" in timer, "aucune relecture des dépôts n'est planifiée"
-    assert "Result=success" in service, "la dernière relecture a trouvé une altération"
-    enabled = facts("backup-reread-boot", "systemctl is-enabled pgssi-backup-verify.timer").strip()
-    assert enabled == "enabled", "la relecture ne survivrait pas à un redémarrage"
+    planned, service = timer(facts, "pgssi-backup-verify.timer"), "pgssi-backup-verify.service"
+    said = facts("backup-reread", f"systemctl show -P Result {service}").strip()
+    observe(f"{planned}, dernier passage : {said}")
+    assert said == "success", "la dernière relecture a trouvé une altération"
+    fault = planned.fault("relecture des dépôts", DAY)
+    assert not fault, fault
     faults = overridden("pgssi-backup-verify.timer", "pgssi-backup-verify.service")
     assert not faults, " ; ".join(faults)
     found = foreign_programs("borgbackup", "openssh-server")
