@@ -92,7 +92,7 @@ def serving(talk: Talk, address: str) -> Iterator[int]:
 
         def one(peer: socket.socket) -> None:
             with contextlib.suppress(OSError), peer:
-                peer.settimeout(10)
+                peer.settimeout(60)
                 talk(peer)
 
         def every() -> None:

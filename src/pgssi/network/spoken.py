@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
+CLEAR = {"refused": "refusé", "silent": "aucune réponse", "upgrade": "passe sous TLS à la demande"}
+
+
 def fault(seen: Mapping[str, Any]) -> str:
     """Return what is wrong with what a service said, or nothing."""
     if seen["encrypted"] == "ssh":
@@ -45,4 +48,4 @@ def told(seen: Mapping[str, Any]) -> str:
     if seen["encrypted"] == "ssh":
         return f"SSH {seen['version']}" if seen["version"] else "pas de version de SSH"
     old = f", et {', '.join(seen['old'])}" if seen["old"] else ", rien d'antérieur à TLS 1.2"
-    return f"{seen['version'] or 'pas de session TLS'}{old} ; en clair : {seen['clear']}"
+    return f"{seen['version'] or 'pas de session TLS'}{old} ; en clair : {CLEAR.get(seen['clear'], seen['clear'])}"

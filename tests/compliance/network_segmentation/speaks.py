@@ -68,9 +68,9 @@ def ahead(data):
 
 
 def kind(data):
-    """Return what an answer to clear text is: ``refused``, ``silent``, or in words what it looks like."""
-    if not data:
-        return "silent"
+    """Return what an answer to clear text is: ``refused``, ``silent``, ``upgrade``, or in words what it looks like."""
+    if not data or ahead(data):
+        return "upgrade" if data else "silent"
     found = re.match(rb"HTTP/1\.[01] (\d{3})", data)
     if data[:2] == bytes((ALERT, 3)):
         return "refused"
@@ -89,7 +89,7 @@ def clear(address, port):
         with reach(address, port) as link:
             data = heard(link, GREETING)
             if data:
-                return "upgrade" if ahead(data) else kind(data)
+                return kind(data)
             link.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
             return kind(heard(link, PATIENCE, lambda seen: b"\r\n\r\n" in seen or (bool(seen) and not seen.startswith(b"H"))))
     except OSError:
