@@ -159,12 +159,15 @@ def rules_line(label: str, wall: float, tests: list[dict[str, Any]]) -> str:
     by_rule: dict[str, float] = {}
     for test in tests:
         by_rule[test["rule"]] = by_rule.get(test["rule"], 0.0) + 1000 * (test["seconds"] - test["shared"])
-    count, costs = len(by_rule), sorted(by_rule.values())
+    count, costs = len(by_rule), list(by_rule.values())
+    slowest = max(by_rule, key=by_rule.__getitem__)
     commands, asked = (sum(test[key] for test in tests) for key in ("commands", "asked"))
     shared, mean = sum(test["shared"] for test in tests), sum(costs) / count
     there = 1000 * asked / count
-    figures = (f"{mean:.1f}", f"{there:.1f}", f"{mean - there:.1f}", f"{statistics.median(costs):.1f}", f"{costs[-2:][0]:.0f}")
-    return f"| {label} | {count} | {commands} | {' | '.join(figures)} | {shared:.1f} | {wall:.1f} |"
+    figures = (f"{mean:.1f}", f"{there:.1f}", f"{mean - there:.1f}", f"{statistics.median(costs):.1f}")
+    others = (sum(costs) - by_rule[slowest]) / max(1, count - 1)
+    told = f"{by_rule[slowest]:.0f} ({slowest}) | {others:.1f}"
+    return f"| {label} | {count} | {commands} | {' | '.join(figures)} | {told} | {shared:.1f} | {wall:.1f} |"
 
 
 def main() -> None:
@@ -182,8 +185,8 @@ def main() -> None:
         costs = backends(folder, options.inventory, options.host, connection, options.times)
         rows = [
             "| read-only rules | rules | commands | ms per rule, mean | of it the host's commands | of it the toolkit "
-            "| median | slowest but one | once per run, s | `pgssi verify`, s |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+            "| median | the slowest | mean of the others | once per run, s | `pgssi verify`, s |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for label, more in (
             ("synthetic: half one command, half one shared fact", synthetic(folder)),

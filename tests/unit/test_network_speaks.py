@@ -95,7 +95,7 @@ OVER_SSH: dict[str, tuple[Talk, str, str]] = {
     "lines before": (says(b"Reserve aux personnes habilitees\r\nSSH-2.0-x\r\n"), GREEN, "SSH 2.0"),
     "SSH 1 too": (says(b"SSH-1.99-OpenSSH_3.9\r\n"), RED, "SSH 1.99"),
     "SSH 1": (says(b"SSH-1.5-old\r\n"), RED, "SSH 1.5"),
-    "another protocol": (says(b"220 ftp ready\r\n"), RED, "sans SSH"),
+    "another protocol": (lambda peer: peer.sendall(b"220 ftp ready\r\n"), RED, "sans SSH"),
     "never a word": (silent, GREY, "se tait"),
     "hangs up": (lambda peer: peer.close(), GREY, "se tait"),
 }

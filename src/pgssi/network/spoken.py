@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 CLEAR = {"refused": "refusé", "silent": "aucune réponse", "upgrade": "passe sous TLS à la demande"}
 
 
