@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -21,6 +22,9 @@ PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nMARTIN\n"
 BAD = b"HTTP/1.1 400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port"
 AWAY = b"HTTP/1.1 301 Moved Permanently\r\nLocation: https://portail/\r\n\r\n"
 SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16/"
+
+
+HELLO_10 = re.compile(rb".{9}\x03\x01", re.DOTALL)  # a ClientHello that offers TLS 1.0
 
 
 def certificate(path: Path) -> Path:
@@ -49,10 +53,13 @@ def context(pem: Path, lowest: str = "TLSv1_2", highest: str = "TLSv1_3", client
     return made
 
 
-def tls(settings: ssl.SSLContext, clear: bytes = b"") -> Talk:
-    """Speak TLS; answer an HTTP request in clear text with these words, if any."""
+def tls(settings: ssl.SSLContext, clear: bytes = b"", quiet: re.Pattern[bytes] | None = None) -> Talk:
+    """Speak TLS; answer an HTTP request in clear text with these words, if any; say nothing to what begins as ``quiet``."""
 
     def talk(peer: socket.socket) -> None:
+        if quiet and quiet.match(peer.recv(11, socket.MSG_PEEK)):
+            silent(peer)
+            return
         if clear and peer.recv(1, socket.MSG_PEEK) == b"G":
             peer.recv(4096)
             peer.sendall(clear)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from speaking_servers import AWAY, BAD, PAGE, SSL_REQUEST, Talk, answers, certificate, context, says, serving, silent, tls
+from speaking_servers import (
+    AWAY,
+    BAD,
+    HELLO_10,
+    PAGE,
+    SSL_REQUEST,
+    Talk,
+    answers,
+    certificate,
+    context,
+    says,
+    serving,
+    silent,
+    tls,
+)
 
 from pgssi.network.spoken import doubt, fault, told
 from pgssi.paths import COMPLIANCE
@@ -41,8 +56,8 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Wait long for whoever answers, on a machine that is busy; not for those who never do."""
-    mute = request.node.callspec.params.get("name") == "never a word" if hasattr(request.node, "callspec") else False
-    monkeypatch.setattr(SPEAKS, "PATIENCE", 0.3 if mute else 60.0)
+    mute = request.node.callspec.params.get("name", "").startswith("never a word") if hasattr(request.node, "callspec") else False
+    monkeypatch.setattr(SPEAKS, "PATIENCE", 1.0 if mute else 60.0)
     monkeypatch.setattr(SPEAKS, "GREETING", 0.1)
 
 
@@ -71,7 +86,10 @@ OVER_TLS: dict[str, tuple[Server, str, str]] = {
     "another protocol in clear text": (lambda _: answers(b"MSH|^~\\&|DPI|CH"), RED, "en clair (15 octets)"),
     "speaks first": (lambda _: says(b"# munin node\n"), RED, "en clair (13 octets)"),
     "SSH": (lambda _: says(b"SSH-2.0-OpenSSH\r\n"), RED, "en clair (SSH)"),
-    "never a word": (lambda _: silent, RED, "aucune session"),
+    "hangs up": (lambda _: lambda peer: peer.close(), RED, "aucune session"),
+    "never a word": (lambda _: silent, GREY, "pas répondu à temps"),
+    "never a word to clear text": (lambda pem: tls(context(pem), quiet=re.compile(b"GET")), GREY, "(texte clair)"),
+    "never a word to TLS 1.0": (lambda pem: tls(context(pem), quiet=HELLO_10), GREY, "(TLS 1.0)"),
     "mail": (lambda _: says(b"220 mail ESMTP\r\n"), GREY, "commence en clair"),
     "mailbox": (lambda _: says(b"* OK ready\r\n"), GREY, "commence en clair"),
     "MySQL": (lambda _: says(b"\x4a\0\0\0\n8.0.36\0"), GREY, "commence en clair"),

@@ -1,7 +1,8 @@
 """What the answers of a service prove that is to speak TLS or SSH (PSSI 5.3.1.3); speaks.py of the tests collects them.
 
 An answer holds ``encrypted`` (tls or ssh), ``listens``, ``version`` (of the session, or of SSH) and ``clear`` (to clear text:
-refused, silent, upgrade, or what it looks like); for TLS also ``old`` (versions before 1.2 that it takes) and ``error``.
+refused, mute, upgrade, or what it looks like); for TLS also ``old`` (versions before 1.2 that it takes), ``error`` and ``mute``
+(what it did not answer in time: a busy host proves nothing).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-CLEAR = {"refused": "refusé", "silent": "aucune réponse", "upgrade": "passe sous TLS à la demande"}
+CLEAR = {"refused": "refusé", "mute": "aucune réponse", "upgrade": "passe sous TLS à la demande"}
 
 
 def fault(seen: Mapping[str, Any]) -> str:
@@ -17,12 +18,12 @@ def fault(seen: Mapping[str, Any]) -> str:
     if seen["encrypted"] == "ssh":
         if seen["version"] not in ("", "2.0"):
             return f"SSH {seen['version']} au lieu de 2.0"
-        return "" if seen["version"] or seen["clear"] == "silent" else f"répond sans SSH ({seen['clear']})"
-    if seen["clear"] not in ("refused", "silent", "upgrade"):
+        return "" if seen["version"] or not seen["clear"] else f"répond sans SSH ({seen['clear']})"
+    if seen["clear"] not in ("refused", "mute", "upgrade"):
         return f"répond en clair ({seen['clear']})"
     if seen["old"]:
         return f"accepte {', '.join(seen['old'])}" + ("" if seen["version"] else " et n'a pas TLS 1.2")
-    refused = not seen["version"] and seen["clear"] != "upgrade" and not nameless(seen)
+    refused = not (seen["version"] or seen["mute"] or seen["clear"] == "upgrade" or nameless(seen))
     return f"aucune session TLS 1.2 ou plus ne s'ouvre ({seen['error']})" if refused else ""
 
 
@@ -39,12 +40,14 @@ def doubt(seen: Mapping[str, Any]) -> str:
         return "" if seen["version"] else "accepte la connexion et se tait"
     if seen["clear"] == "upgrade":
         return "commence en clair et passe ensuite sous TLS : cet essai ne sait pas ce qu'il laisse faire avant"
-    return "veut le nom sous lequel on l'appelle" if nameless(seen) else ""
+    if nameless(seen):
+        return "veut le nom sous lequel on l'appelle"
+    return f"n'a pas répondu à temps ({', '.join(dict.fromkeys(seen['mute']))})" if seen["mute"] else ""
 
 
 def told(seen: Mapping[str, Any]) -> str:
     """Return what a service said, in words."""
     if seen["encrypted"] == "ssh":
         return f"SSH {seen['version']}" if seen["version"] else "pas de version de SSH"
-    old = f", et {', '.join(seen['old'])}" if seen["old"] else ", rien d'antérieur à TLS 1.2"
+    old = f", et {', '.join(seen['old'])}" if seen["old"] else "" if seen["mute"] else ", rien d'antérieur à TLS 1.2"
     return f"{seen['version'] or 'pas de session TLS'}{old} ; en clair : {CLEAR.get(seen['clear'], seen['clear'])}"

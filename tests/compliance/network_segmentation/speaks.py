@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 
-PATIENCE = 5.0  # seconds for an answer
+PATIENCE = 10.0  # seconds for an answer; none in that time proves nothing, the host may be busy
 GREETING = 1.0  # seconds for whoever speaks first
 OLD = {"SSL 3.0": 0x0300, "TLS 1.0": 0x0301, "TLS 1.1": 0x0302}
 NEW = 0x0303
@@ -27,38 +27,47 @@ UPGRADES = (
     (struct.pack("!II", 8, 80877103), rb"S\Z"),
     (bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037", rb"\x30"),
 )
-MUTE = "aucune réponse"
 GREETINGS = (b"220", b"* OK", b"* PREAUTH", b"+OK")  # SMTP and FTP, IMAP, POP3
 
 
+class Mute(Exception):
+    """No answer in time, or no connection where there was one before: neither an answer nor a refusal."""
+
+
 def reach(address, port):
-    """Return a connection, or raise OSError."""
-    return socket.create_connection((address, port), timeout=PATIENCE)
+    """Return a connection."""
+    try:
+        return socket.create_connection((address, port), timeout=PATIENCE)
+    except OSError as error:
+        raise Mute(str(error)) from error
 
 
-def heard(link, patience, enough=lambda data: bool(data)):
-    """Return what came within a time, once it is enough or the other side has ended."""
+def heard(link, patience, enough=bool):
+    """Return what came, once it is enough or the other side has ended (nothing: it ended at once)."""
     data, end = b"", time.monotonic() + patience
     try:
-        while not enough(data) and len(data) < 65536 and time.monotonic() < end:
+        while not enough(data) and len(data) < 65536:
             link.settimeout(max(0.01, end - time.monotonic()))
             some = link.recv(16384)
             if not some:
                 break
             data += some
-    except OSError:
+    except TimeoutError:
+        if not data:
+            raise Mute("aucune réponse") from None
+    except OSError:  # reset by the other side, which has ended it too
         pass
     return data
 
 
-def asked(address, port, words, patience=PATIENCE, **enough):
-    """Connect, say something, return the answer; nothing when the connection does not hold."""
-    try:
-        with reach(address, port) as link:
+def asked(address, port, words, enough=bool):
+    """Connect, say something, return the answer; nothing when the other side hangs up."""
+    with reach(address, port) as link:
+        try:
             link.sendall(words)
-            return heard(link, patience, **enough)
-    except OSError:
-        return b""
+        except OSError:
+            return b""
+        return heard(link, PATIENCE, enough)
 
 
 def ahead(data):
@@ -68,9 +77,9 @@ def ahead(data):
 
 
 def kind(data):
-    """Return what an answer to clear text is: ``refused``, ``silent``, ``upgrade``, or in words what it looks like."""
+    """Return what an answer to clear text is: ``refused``, ``upgrade``, or in words what it looks like."""
     if not data or ahead(data):
-        return "upgrade" if data else "silent"
+        return "upgrade" if data else "refused"
     found = re.match(rb"HTTP/1\.[01] (\d{3})", data)
     if data[:2] == bytes((ALERT, 3)):
         return "refused"
@@ -85,15 +94,16 @@ def kind(data):
 def clear(address, port):
     """Speak clear text: wait for a greeting, then ask for a page; return what it was."""
     name = f"[{address}]" if ":" in address else address
-    try:
-        with reach(address, port) as link:
-            data = heard(link, GREETING)
-            if data:
-                return kind(data)
+    with reach(address, port) as link:
+        try:
+            return kind(heard(link, GREETING))
+        except Mute:
+            pass
+        try:
             link.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-            return kind(heard(link, PATIENCE, lambda seen: b"\r\n\r\n" in seen or (bool(seen) and not seen.startswith(b"H"))))
-    except OSError:
-        return "silent"
+        except OSError:
+            return "refused"
+        return kind(heard(link, PATIENCE, lambda seen: b"\r\n\r\n" in seen or (bool(seen) and not seen.startswith(b"H"))))
 
 
 def session(address, port):
@@ -101,15 +111,16 @@ def session(address, port):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        with reach(address, port) as link, context.wrap_socket(link) as secured:
-            return secured.version(), ""
-    except TimeoutError:
-        return "", MUTE
-    except ssl.SSLError as error:
-        return "", error.reason or str(error)
-    except OSError as error:
-        return "", str(error) or type(error).__name__
+    with reach(address, port) as link:
+        try:
+            with context.wrap_socket(link) as secured:
+                return secured.version(), ""
+        except TimeoutError:
+            raise Mute("aucune réponse") from None
+        except ssl.SSLError as error:
+            return "", error.reason or str(error)
+        except OSError as error:
+            return "", str(error) or type(error).__name__
 
 
 def hello(version):
@@ -150,26 +161,46 @@ def agreed(address, port, version):
 
 
 def over_tls(address, port):
-    """Return how a service that is to speak TLS answers: to clear text, to TLS, to what TLS was before 1.2."""
-    told = {"clear": clear(address, port)}
-    told["version"], told["error"] = session(address, port)
-    mute = told["error"] == MUTE
-    if not told["version"] and not mute and agreed(address, port, NEW) == (NEW, True):
+    """Return how a service that is to speak TLS answers: to clear text, to TLS, to what TLS was before 1.2.
+
+    ``mute`` holds what it gave no answer to.
+    """
+    mute = []
+
+    def tried(what, action, *args, otherwise):
+        try:
+            return action(address, port, *args)
+        except Mute:
+            mute.append(what)
+            return otherwise
+
+    told = {"clear": tried("texte clair", clear, otherwise="mute"), "mute": mute}
+    told["version"], told["error"] = tried("TLS courant", session, otherwise=("", "aucune réponse"))
+    if (
+        not told["version"]
+        and "TLS courant" not in mute
+        and tried("TLS courant", agreed, NEW, otherwise=(0, False)) == (NEW, True)
+    ):
         told["version"] = "TLSv1.2"  # up to the certificate that we do not have
-    if not told["version"] and told["clear"] in ("silent", "refused"):
-        upgrades = any(re.match(answer, asked(address, port, words)) for words, answer in UPGRADES)
+    if not told["version"] and told["clear"] in ("refused", "mute"):
+        upgrades = any(re.match(answer, tried("demande de TLS", asked, words, otherwise=b"")) for words, answer in UPGRADES)
         told["clear"] = "upgrade" if upgrades else told["clear"]
-    taken = {agreed(address, port, version)[0] for version in OLD.values()} if not mute else set()
+    taken = set()
+    if "TLS courant" not in mute:
+        taken = {tried(name, agreed, version, otherwise=(0, False))[0] for name, version in OLD.items()}
     told["old"] = [name for name, version in OLD.items() if version in taken]
     return told
 
 
 def over_ssh(address, port):
     """Return what a service that is to speak SSH begins with (RFC 4253, 4.2: other lines may come before its version)."""
-    with reach(address, port) as link:
-        data = heard(link, PATIENCE, lambda seen: re.search(rb"^SSH-[^\n]*\n", seen, re.MULTILINE))
+    try:
+        with reach(address, port) as link:
+            data = heard(link, PATIENCE, lambda seen: re.search(rb"^SSH-[^\n]*\n", seen, re.MULTILINE))
+    except Mute:
+        data = b""
     found = re.search(rb"^SSH-([0-9.]+)-", data, re.MULTILINE)
-    return {"version": found[1].decode() if found else "", "clear": "" if found else kind(data)}
+    return {"version": found[1].decode() if found else "", "clear": kind(data) if data and not found else ""}
 
 
 def speaks(target):
@@ -177,9 +208,9 @@ def speaks(target):
     address, port = target["address"], target["port"]
     try:
         reach(address, port).close()
-        told = over_ssh(address, port) if target["encrypted"] == "ssh" else over_tls(address, port)
-    except OSError as error:
+    except Mute as error:
         return {**target, "listens": False, "error": str(error)}
+    told = over_ssh(address, port) if target["encrypted"] == "ssh" else over_tls(address, port)
     return {**target, "listens": True, **told}
 
 

@@ -18,7 +18,7 @@ from pgssi.verify import not_applicable, not_verified
 from pgssi.verify.plan import Plan
 
 SCRIPT = Path(__file__).with_name("speaks.py").read_text("utf-8")
-SECONDS = 60  # that one target may take at most
+SECONDS = 120  # that one target may take at most
 WIDE = 32  # ports of one range that are tried
 
 
