@@ -10,7 +10,8 @@ from pgssi.inforce import HostContext
 from pgssi.network.parts import NetHost, Zone
 
 # Rules of the catalogue say what they close (``closes``): hosts, edge, egress, spoofing, forwarding, silence (what is refused
-# leaves a trace), and the zones below. Uses of the zones whose traffic a gateway filters then; "*": all of them.
+# leaves a trace), clear (sensitive flows that leave the site's own networks unencrypted, pgssi.network.exchanges), and the
+# zones below. Uses of the zones whose traffic a gateway filters then; "*": all of them.
 CONFINES: Mapping[str, frozenset[str]] = {
     "zones": frozenset({"*"}),
     "dmz": frozenset({"dmz_inbound", "dmz_outbound"}),

@@ -12,6 +12,7 @@ from netaddr import IPAddress, IPNetwork, iprange_to_cidrs
 Kind = Literal["zone", "host", "equipment", "group"]
 Protocol = Literal["tcp", "udp", "icmp"]
 Path = tuple[str | int, ...]
+OTHERS = frozenset({"internet", "guest"})  # uses of zones that are not the site's own
 GATEWAYS = "gateways"  # inventory group of the hosts that forward between zones
 
 
@@ -70,6 +71,11 @@ class Zone:
     trust: str = ""
     owner: str = ""
     everything: bool = False
+
+    @property
+    def controlled(self) -> bool:
+        """Return whether the site decides who is on this network (PSSI 4.2): not the Internet, nor visitors or partners."""
+        return self.trust != "none" and self.uses.isdisjoint(OTHERS) and not self.everything
 
 
 @dataclass(frozen=True)
@@ -136,11 +142,12 @@ class Port:
 
 @dataclass(frozen=True)
 class Service:
-    """A name for ports. listener: whether something must listen there."""
+    """A name for ports. listener: whether something must listen there; encrypted: ``tls``, ``ssh`` or nothing that is stated."""
 
     name: str
     ports: tuple[Port, ...]
     listener: bool = True
+    encrypted: str = ""
 
 
 @dataclass(frozen=True)

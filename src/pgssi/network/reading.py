@@ -117,10 +117,10 @@ class Reader:
                 yield address
 
     def services(self, raw: object) -> dict[str, Service]:
-        """Read site_services: {name: {ports: [tcp/22, udp/1-2, icmp], listener}}."""
+        """Read site_services: {name: {ports: [tcp/22, udp/1-2, icmp], listener, encrypted}}."""
         return {
             name: Service(name, tuple(self._ports(entry.get("ports"), ("site_services", name, "ports"))),
-                          entry.get("listener", True) is not False)
+                          entry.get("listener", True) is not False, str(entry.get("encrypted", "")))
             for name, entry in _table(raw)
         }  # fmt: skip
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pgssi.catalogue import Catalogue
+from pgssi.catalogue import Catalogue, Rule
+from pgssi.network.exchanges import leaving, parties
 from pgssi.network.model import Network
 from pgssi.network.parts import Endpoint, Flow
 from pgssi.site.flows import at
@@ -27,9 +28,30 @@ def check_confinement(network: Network, catalogue: Catalogue) -> Iterator[Findin
     for flow in network.flows:
         for closed, code, details in _forbidden(network, flow):
             if closed in held:
-                said = {"rule": rules[closed].id, "requirements": ", ".join(rules[closed].requirements)}
-                yield Finding(code, at(flow), flow.id, {**details, **said})
+                yield Finding(code, at(flow), flow.id, {**details, **_said(rules[closed])})
+    if "clear" in held:
+        yield from _in_clear(network, rules["clear"])
     yield from _rehearsal(network)
+
+
+def _said(rule: Rule) -> dict[str, object]:
+    return {"rule": rule.id, "requirements": ", ".join(rule.requirements)}
+
+
+def _in_clear(network: Network, rule: Rule) -> Iterator[Finding]:
+    """Yield the services without stated encryption by which a sensitive flow leaves the controlled networks.
+
+    A waiver counts when every host that the flow names has it.
+    """
+    for flow in network.flows:
+        pair = leaving(network, flow)
+        concerned = parties(network, flow) or network.hosts.values()
+        if not pair or not any("clear" in host.closes for host in concerned):
+            continue
+        details = {"level": flow.confidentiality, "source": pair[0].name, "target": pair[1].name, **_said(rule)}
+        for name in flow.services:
+            if name in network.services and not network.services[name].encrypted:
+                yield Finding("exchange_in_clear", at(flow, "service"), name, details)
 
 
 def _forbidden(network: Network, flow: Flow) -> Iterator[tuple[str, str, dict[str, object]]]:

@@ -60,6 +60,16 @@ def check_network(site: Site, network: Network) -> Iterator[Finding]:
     yield from _places(network)
     yield from _twice(network)
     yield from _logins(site)
+    yield from _encryption(network)
+
+
+def _encryption(network: Network) -> Iterator[Finding]:
+    """Yield the services whose stated encryption cannot go over one of their ports: SSH is over TCP, an echo has none."""
+    for service in network.services.values():
+        wrong = {port.protocol for port in service.ports} - ({"tcp"} if service.encrypted == "ssh" else {"tcp", "udp"})
+        if service.encrypted and wrong:
+            details = {"protocol": ", ".join(sorted(wrong))}
+            yield Finding("encryption_impossible", ("site_services", service.name, "encrypted"), service.encrypted, details)
 
 
 def _zones(site: Site, network: Network) -> Iterator[Finding]:

@@ -282,6 +282,24 @@ NETWORK: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             "Start from a zone with use: [administration] or [remote_maintenance], or correct category.",
         ),
     ),
+    "exchange_in_clear": (
+        (
+            "flux de confidentialité {level} qui sort du réseau maîtrisé ({source} → {target}) par un service qui ne dit pas "
+            "comment il est chiffré (règle {rule}, PSSI {requirements})",
+            "Chiffrer ce service et l'écrire dans site_services (encrypted: tls ou ssh), ou le mettre dans un flux à part, "
+            "d'une confidentialité moindre, s'il ne porte rien de sensible.",
+        ),
+        (
+            "flow of confidentiality {level} that leaves the controlled network ({source} → {target}) by a service that does not "
+            "state how it is encrypted (rule {rule}, PSSI {requirements})",
+            "Encrypt this service and say so in site_services (encrypted: tls or ssh), or give it a flow of its own, "
+            "of a lower confidentiality, if it carries nothing sensitive.",
+        ),
+    ),
+    "encryption_impossible": (
+        ("ne passe pas par {protocol}", "Ne garder dans ce service que ses ports chiffrés (ssh : TCP ; tls : TCP ou UDP)."),
+        ("does not go over {protocol}", "Keep in this service only its encrypted ports (ssh: TCP; tls: TCP or UDP)."),
+    ),
     "rehearsal_to_production": (
         (
             "{source} (recette, développement ou formation) atteint {target}, en production (PSSI 4.2.2.10, 6.5.2.4)",
