@@ -11,6 +11,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from testinfra.backend.base import CommandResult
+from testinfra.host import Host
+
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
 
@@ -52,6 +55,18 @@ class Timer:
         """Say briefly what was seen."""
         when = "en cours" if self.running else "aucun départ" if self.due is None else f"dans {self.due / 60:.0f} min"
         return f"{self.name} {' '.join(self.states) or 'absent'}, {when}"
+
+
+def one_pass(host: Host, unit: str, timeout: float = 60.0) -> CommandResult:
+    """Have a job make a pass that begins now or later, and wait for its end; return what ``systemctl start`` says.
+
+    A pass may be under way that began before what it is to find; a start would only join that one.
+    """
+    name = shlex.quote(unit)
+    return host.run(
+        f'while [ "$(systemctl is-active -- {name})" = activating ]; do sleep 0.1; done; systemctl start -- {name}',
+        timeout=timeout,
+    )
 
 
 def timer(facts: Facts, name: str) -> Timer:

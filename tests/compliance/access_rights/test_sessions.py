@@ -8,7 +8,7 @@ import pytest
 
 from pgssi.verify import not_verified
 from pgssi.verify.sshd_views import views
-from pgssi.verify.timers import timer
+from pgssi.verify.timers import one_pass, timer
 
 LOCKED = "Consecutive login failures for user {} account temporarily locked"
 DENIED = 255
@@ -127,8 +127,7 @@ def test_third_lockout_alerts_once(host, new_visitor, on_host, draw, observe):
 
     def alerts():
         host.run("journalctl --sync")
-        # Twice: a pass that began too early may be under way, which a first start would join.
-        done = host.run("systemctl start pgssi-lockout-watch.service && systemctl start pgssi-lockout-watch.service")
+        done = one_pass(host, "pgssi-lockout-watch.service")
         assert done.rc == 0, "aucune surveillance des verrouillages"
         host.run("journalctl --sync")
         text = host.run("journalctl -q --since=-30min -o cat -t pgssi-alert | grep -cF %s", person.login).stdout

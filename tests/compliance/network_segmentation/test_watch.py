@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 from pgssi.network import NetHost, Network
 from pgssi.verify import not_applicable, not_verified
-from pgssi.verify.timers import timer
+from pgssi.verify.timers import one_pass, timer
 
 Observe = Callable[[str], None]
 TIMER, SERVICE = "pgssi-network-watch.timer", "pgssi-network-watch.service"
@@ -27,10 +27,9 @@ def planned(facts: Any, longest: int) -> str:
 
 
 def look(host: Host) -> None:
-    """Have the watch make a pass: twice, as one that began too early may be under way, which a first start would join."""
-    for _ in range(2):
-        done = host.run(f"systemctl start {SERVICE}", timeout=60)
-        assert done.rc == 0, f"la surveillance échoue : {done.stderr.strip()[:200]}"
+    """Have the watch make a pass."""
+    done = one_pass(host, SERVICE)
+    assert done.rc == 0, f"la surveillance échoue : {done.stderr.strip()[:200]}"
 
 
 def alerts(host: Host, since: str) -> str:
