@@ -172,9 +172,14 @@ def test_dead_peers(facts, observe):
 
 
 @pytest.mark.rule("login-notice")
-def test_notice(ssh_in, observe):
-    """A client without any credential connects and reads what it is told before authentication."""
-    said = ssh_in("personne", "x").stderr
+def test_notice(facts, observe):
+    """A client that shows no credential, so that no failed login is counted, reads what it is told before authentication."""
+    port = facts.sshd().get("port", "22").split()[0]
+    alone = "-o PreferredAuthentications=none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=10"
+    command = f"ssh -T -p {port} -b 127.7.255.2 {alone} personne@127.0.0.1 true </dev/null"
+    said = facts.result("access-notice", command).stderr
+    if "Permission denied" not in said:
+        not_verified(f"sshd ne répond pas : {said.strip()[-200:]}")
     told = re.search(r"(?i)trac|journalis|enregistr|monitor|logged", said.replace("Permission denied", ""))
     observe(f"avis : {'présent' if told else 'absent'}")
     assert told, "aucun avis de traçabilité avant connexion"
