@@ -22,7 +22,6 @@ from .support import INVENTORY, play, verify
 
 PALIER = ("-e", "site_palier=3")
 BATCHES = 4
-TOGETHER = "matrix-proven"  # judged with the help of other hosts: first, before somebody breaks those
 
 
 def _targets(groups: tuple[str, ...] | list[str], wanted: str | None) -> Iterator[str]:

@@ -35,25 +35,15 @@ class Served:
 
 
 def ends(network: Network, names: Iterable[str]) -> list[End]:
-    """Return the ends that names of a flow stand for. A gateway is in all of its zones, and stands for none."""
-    found: dict[str, End] = {}
+    """Return the ends that names of a flow stand for."""
+    found: dict[tuple[str, str], End] = {}
     for endpoint in (network.endpoints[name] for name in names if name in network.endpoints):
-        bare = endpoint.name
-        if endpoint.kind == "zone":
-            outside = not network.zones[bare].controlled
-            found[f"zone:{bare}"] = End(bare, endpoint.blocks, outside, zone=bare)
-        elif endpoint.kind == "equipment":
-            found[bare] = End(bare, endpoint.blocks, _outside(network, [network.equipment[bare].zone]))
-        else:
-            for member in endpoint.members if endpoint.kind == "group" else (bare,):
-                host = network.hosts[member]
-                outside = not host.gateway and _outside(network, host.zones)
-                found[member] = End(member, network.endpoints[member].blocks, outside, host)
+        for one in [network.endpoints[name] for name in endpoint.members] if endpoint.kind == "group" else [endpoint]:
+            outside = any(not zone.controlled for zone in network.zones_of(one))
+            host = network.hosts[one.name] if one.kind == "host" else None
+            zone = one.name if one.kind == "zone" else ""
+            found[one.kind, one.name] = End(one.name, one.blocks, outside, host, zone)
     return list(found.values())
-
-
-def _outside(network: Network, zones: Iterable[str]) -> bool:
-    return any(not network.zones[name].controlled for name in zones if name in network.zones)
 
 
 def leaving(network: Network, flow: Flow) -> tuple[End, End] | None:

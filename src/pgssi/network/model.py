@@ -90,6 +90,17 @@ class Network:
         ]
         return max(held, key=lambda pair: pair[0])[1] if held else None
 
+    def zones_of(self, end: Endpoint) -> list[Zone]:
+        """Return the zones that an end of a flow is in, by name. A gateway is in all of its zones, and stands for none."""
+        if end.kind == "zone":
+            return [self.zones[end.name]]
+        if end.kind == "equipment":
+            names = {self.equipment[end.name].zone}
+        else:
+            members = (self.hosts[name] for name in (end.members if end.kind == "group" else (end.name,)))
+            names = {zone for host in members if not host.gateway for zone in host.zones}
+        return [self.zones[name] for name in sorted(names) if name in self.zones]
+
     def host_of(self, address: IPAddress | str) -> NetHost | None:
         """Return the inventory host that has this address."""
         return self._owners.get(IPAddress(address))

@@ -87,16 +87,8 @@ def _ends(network: Network, names: tuple[str, ...]) -> list[Endpoint]:
 
 
 def _uses(network: Network, end: Endpoint) -> list[frozenset[str]]:
-    """Return the uses of each zone that an end of a flow is in. A gateway is in all of them, and stands for none."""
-    bare = end.name.partition(":")[2] or end.name
-    if end.kind == "zone":
-        return [network.zones[bare].uses]
-    if end.kind == "equipment":
-        zones = {network.equipment[bare].zone}
-    else:
-        members = end.members if end.kind == "group" else (bare,)
-        zones = {zone for name in members if not network.hosts[name].gateway for zone in network.hosts[name].zones}
-    return [network.zones[name].uses for name in sorted(zones) if name in network.zones]
+    """Return the uses of each zone that an end of a flow is in."""
+    return [zone.uses for zone in network.zones_of(end)]
 
 
 def _rehearsal(network: Network) -> Iterator[Finding]:
