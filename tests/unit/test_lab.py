@@ -148,8 +148,12 @@ def test_keys_of_the_lab_go_where_the_first_day_says(tmp_path: Path, monkeypatch
     (tmp_path / "db" / "05-own.keys").write_text("irm1 root /etc/ssh/key\nirm1.pub root /etc/ssh/key.pub\n")
     said: list[tuple[str, bytes | None]] = []
     monkeypatch.setattr("pgssi.lab.seed.SEED", tmp_path)
-    monkeypatch.setattr("pgssi.lab.seed.podman", lambda *words, stdin=None: said.append((words[-1], stdin)))
-    seed(_model(tmp_path).hosts["db"], "lab-db", tmp_path)
+
+    def console(*words: str, stdin: bytes | None = None) -> str:
+        said.append((words[-1], stdin))
+        return ""
+
+    seed(_model(tmp_path).hosts["db"], console, tmp_path)
     private, public = ((tmp_path / "keys" / name).read_bytes() for name in ("irm1", "irm1.pub"))
     assert said[1:] == [
         ("install -o root -g root -m 600 /dev/stdin /etc/ssh/key", private),
