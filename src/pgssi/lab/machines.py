@@ -45,7 +45,7 @@ class Machines:
         started = time.monotonic()
         qemu, image = self.qemu(host), IMAGES / host.image
         if not (image / "inputs").exists():
-            raise QemuError(f"Le disque {host.image} n'existe pas : lancer « make images ».")
+            raise QemuError(f"Le disque {host.image} n'existe pas : lancer « make disks ».")
         marker, expected = qemu.folder / READY, self._digest(host, image)
         made = marker.exists() and marker.read_text("utf-8") == expected
         if made and qemu.pid():

@@ -43,7 +43,7 @@ class Qemu:
     def create(self, image: Path, authorized: str, names: Mapping[str, str]) -> None:
         """Make its disks and its first boot: a fresh root disk over the image, blank extra disks, a host key.
 
-        authorized: the key that ``pgssi`` connects with; names: addresses of the other hosts by name.
+        authorized: the key that ``pgssi`` connects with; names: what /etc/hosts says, names by address.
         """
         forget(self.folder)
         self.folder.mkdir(mode=0o700, parents=True)
@@ -141,7 +141,7 @@ class Qemu:
             "/etc/ssh/ssh_host_ed25519_key 0600 root root": (self.folder / KEY).read_text("ascii"),
             "/etc/ssh/ssh_host_ed25519_key.pub 0644 root root": f"{self.public_key()}\n",
             "/home/pgssi/.ssh/authorized_keys 0600 pgssi pgssi": f"{authorized.strip()}\n",
-            "/etc/hosts 0644 root root": "".join(f"{address} {name}\n" for name, address in names.items()),
+            "/etc/hosts 0644 root root": "".join(f"{address} {known}\n" for address, known in names.items()),
         }
         lines = ["d /home/pgssi/.ssh 0700 pgssi pgssi - -"]
         lines += [f"f+~ {place} - {base64.b64encode(text.encode()).decode()}" for place, text in files.items()]
