@@ -39,6 +39,7 @@ GROUPS = frozenset(
         "radius_servers",
         "wifi_access_points",
         "workstations",
+        "erasure_stations",
     ]
 )
 _PER_HOST = ("site_backup_passphrase", "site_interfaces")  # a host's own: they do not make another model
