@@ -21,6 +21,7 @@ from pgssi.site.promises import check_promises
 from pgssi.site.schema import schema_findings
 from pgssi.site.suppliers import check_suppliers
 from pgssi.site.texts import check_texts
+from pgssi.site.wifi import check_wifi
 from pgssi.site.words import say
 
 GROUPS = frozenset(
@@ -44,7 +45,7 @@ GROUPS = frozenset(
 )
 _PER_HOST = ("site_backup_passphrase", "site_interfaces")  # a host's own: they do not make another model
 _SECRET = ("passphrase", "password", "secret", "private")
-_CHECKS = (check_people, check_backup, check_suppliers, check_texts)
+_CHECKS = (check_people, check_backup, check_suppliers, check_wifi, check_texts)
 
 
 @dataclass(frozen=True)

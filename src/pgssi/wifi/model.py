@@ -1,0 +1,204 @@
+"""The Wi-Fi of a site as its model declares it, and what one host has to know of it (PSSI 4.4).
+
+Pure: check, role and tests all ask this module. Input is the resolved variables of every host (``site_wifi``,
+``site_zones``, ``site_equipment``, ``site_interfaces``) and the inventory groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from pgssi.habilitations import as_date as read_date
+
+Vars = Mapping[str, Any]
+PORT, ACCOUNTING_PORT, TRACES_PORT = 1812, 1813, 6515
+RENEWAL_DAYS = 365  # the text says "regularly", without a figure; a site may choose less
+USES = ("professionals", "technical", "guests")
+
+
+@dataclass(frozen=True)
+class WifiNetwork:
+    """One SSID. use: professionals, technical or guests; security: enterprise, personal or open; vlan: 0 when untagged."""
+
+    name: str
+    ssid: str
+    use: str
+    security: str
+    zone: str
+    vlan: int
+    passphrase: str = ""
+    passphrase_changed: date | None = None
+
+
+@dataclass(frozen=True)
+class Radio:
+    """One radio of an access point that we manage: its interface, its channel, the names of its networks."""
+
+    interface: str
+    channel: int
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AccessPoint:
+    """An access point or a controller. managed: it is a host of group wifi_access_points, with our hostapd."""
+
+    name: str
+    managed: bool
+    addresses: tuple[str, ...]
+    secret: str
+    uplink: str
+    radios: tuple[Radio, ...]
+
+
+@dataclass(frozen=True)
+class Radius:
+    """What RADIUS servers share. name: in their certificate; peap_users: (login, password), empty without PEAP."""
+
+    name: str
+    monitor_secret: str
+    port: int
+    accounting_port: int
+    peap_users: tuple[tuple[str, str], ...]
+    revoked: tuple[tuple[int, date], ...]
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """The Wi-Fi of one site. servers: addresses of the RADIUS servers by name; log_servers likewise."""
+
+    networks: Mapping[str, WifiNetwork]
+    access_points: Mapping[str, AccessPoint]
+    radius: Radius | None
+    servers: Mapping[str, tuple[str, ...]]
+    log_servers: Mapping[str, tuple[str, ...]]
+    country: str
+    renewal_days: int
+
+    def of(self, use: str) -> tuple[WifiNetwork, ...]:
+        """Return the networks of a use."""
+        return tuple(network for network in self.networks.values() if network.use == use)
+
+    @property
+    def enterprise(self) -> tuple[WifiNetwork, ...]:
+        """Return the networks that devices enter by 802.1X."""
+        return tuple(network for network in self.networks.values() if network.security == "enterprise")
+
+
+def addresses_of(variables: Vars) -> tuple[str, ...]:
+    """Return every address of ``site_interfaces``, in its order."""
+    interfaces = (variables.get("site_interfaces") or {}).values()
+    listed = [item["addresses"] if isinstance(item, Mapping) else item for item in interfaces]
+    return tuple(str(address) for addresses in listed for address in addresses)
+
+
+def load(hostvars: Mapping[str, Vars], groups: Mapping[str, Sequence[str]]) -> Wifi | None:
+    """Return the Wi-Fi of the site, or None when it declares none."""
+    first: Vars = next(iter(hostvars.values()), {})
+    raw = first.get("site_wifi")
+    if not raw:
+        return None
+    zones = first.get("site_zones") or {}
+    equipment = first.get("site_equipment") or {}
+    places = {str(name): addresses_of(variables) for name, variables in hostvars.items()}
+    managed = set(groups.get("wifi_access_points") or ())
+    networks = {str(name): _network(str(name), item, zones) for name, item in raw["networks"].items()}
+    points = {
+        str(name): AccessPoint(
+            str(name),
+            str(name) in managed,
+            places.get(str(name)) or tuple(map(str, (equipment.get(name) or {}).get("addresses", ()))),
+            str(item.get("secret") or ""),
+            str(item.get("uplink") or ""),
+            tuple(
+                Radio(str(key), int(one["channel"]), tuple(one["networks"])) for key, one in (item.get("radios") or {}).items()
+            ),
+        )
+        for name, item in (raw.get("access_points") or {}).items()
+    }
+    return Wifi(
+        networks,
+        points,
+        _radius(raw["radius"]) if raw.get("radius") else None,
+        {name: places.get(name, ()) for name in sorted(groups.get("radius_servers") or ())},
+        {name: places.get(name, ()) for name in sorted(groups.get("log_servers") or ())},
+        str(raw.get("country", "FR")),
+        int(raw.get("passphrase_renewal_days", RENEWAL_DAYS)),
+    )
+
+
+def _network(name: str, raw: Vars, zones: Vars) -> WifiNetwork:
+    return WifiNetwork(
+        name,
+        str(raw["ssid"]),
+        raw["use"],
+        raw["security"],
+        raw["zone"],
+        int((zones.get(raw["zone"]) or {}).get("vlan") or 0),
+        str(raw.get("passphrase") or ""),
+        read_date(raw.get("passphrase_changed")),
+    )
+
+
+def _radius(raw: Vars) -> Radius:
+    return Radius(
+        str(raw["name"]),
+        str(raw["monitor_secret"]),
+        int(raw.get("port", PORT)),
+        int(raw.get("accounting_port", ACCOUNTING_PORT)),
+        tuple((one["login"], str(one["password"])) for one in raw.get("peap_users") or ()),
+        tuple((int(str(one["serial"]), 16), read_date(one["date"]) or date.max) for one in raw.get("revoked") or ()),
+    )
+
+
+def functions(wifi: Wifi | None, member: Sequence[str]) -> list[str]:
+    """Return what a host is here: radius, log_server; most hosts are nothing."""
+    if wifi is None:
+        return []
+    found = {
+        "radius": "radius_servers" in member and wifi.radius is not None,
+        "log_server": "log_servers" in member and bool(wifi.servers),
+    }
+    return [function for function, true in found.items() if true]
+
+
+def host_view(wifi: Wifi | None, member: Sequence[str]) -> dict[str, Any]:
+    """Return what the templates of the role need on one host, as plain values."""
+    mine = functions(wifi, member)
+    view: dict[str, Any] = {"functions": mine}
+    if wifi is None:
+        return view
+    view |= {
+        "log_servers": [{"name": server, "address": address} for server, all_ in wifi.log_servers.items() for address in all_],
+        "senders": sorted(wifi.servers),
+        "networks": [
+            {"name": one.name, "ssid": one.ssid, "use": one.use, "security": one.security, "vlan": one.vlan}
+            for one in wifi.networks.values()
+        ],
+    }
+    if wifi.radius and "radius" in mine:
+        view["radius"] = {
+            "name": wifi.radius.name,
+            "port": wifi.radius.port,
+            "accounting_port": wifi.radius.accounting_port,
+            "peap": bool(wifi.radius.peap_users),
+            "revoked": [[serial, day.isoformat()] for serial, day in wifi.radius.revoked],
+            "clients": [
+                {"name": point.name, "address": address}
+                for point in wifi.access_points.values()
+                if point.secret
+                for address in point.addresses
+            ],
+        }
+    return view
+
+
+def secrets_of(wifi: Wifi | None) -> dict[str, Any]:
+    """Return the secrets of a RADIUS server, apart from the rest: shared secrets by access point, accounts of PEAP."""
+    if wifi is None or wifi.radius is None:
+        return {}
+    points = {point.name: point.secret for point in wifi.access_points.values() if point.secret}
+    return {"monitor": wifi.radius.monitor_secret, "points": points, "peap_users": list(map(list, wifi.radius.peap_users))}

@@ -1,0 +1,219 @@
+"""Shared by the tests of the Wi-Fi: the site's networks, throw-away certificates, and devices that ask RADIUS to let them in."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from testinfra.host import Host
+
+from pgssi.verify import not_applicable, not_verified
+from pgssi.verify.plan import Plan
+from pgssi.wifi import authority
+from pgssi.wifi.model import Radius, Wifi, WifiNetwork, load
+
+SCRIPT = Path(__file__).with_name("on_radius.py").read_text("utf-8")
+EAPOL = "/usr/bin/eapol_test /usr/sbin/eapol_test"
+ATTRIBUTE = re.compile(r"Attribute (\d+) \([^)]*\) length=\d+\n\s+Value: (.*)")
+
+
+@pytest.fixture(scope="session")
+def wifi(pgssi_plan: Plan) -> Wifi:
+    """The Wi-Fi that the site declares."""
+    inventory = pgssi_plan.inventory
+    groups = {name: inventory.members(name) for name in ("wifi_access_points", "radius_servers", "log_servers")}
+    found = load({name: host.variables for name, host in inventory.hosts.items()}, groups)
+    return found or not_applicable("le site ne déclare aucun réseau Wi-Fi (site_wifi)")
+
+
+def key_pair() -> tuple[str, str]:
+    """Return the private and the public half of a throw-away key (PEM)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that wants in. certificate: empty when it has none; trusts: the authority (PEM) that it demands of the server."""
+
+    name: str
+    key: str
+    certificate: str
+    trusts: str
+
+
+class Devices:
+    """Makes throw-away devices: of the site's authority, of another one, expired, revoked… Nothing of them lasts an hour."""
+
+    def __init__(self, key: Path) -> None:
+        """Take the private key of the Wi-Fi authority on the control node."""
+        self.signer, own = key.read_bytes(), authority.certificate_path(key)
+        self.trusted = own.read_text("ascii")
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "other")
+            authority.make(path)
+            self.stranger, self.strange = path.read_bytes(), authority.certificate_path(path).read_text("ascii")
+
+    def make(self, use: str = "professionals", *, other: bool = False, **more: Any) -> Device:
+        """Return a device; other: of an authority that nobody knows; more: serial, starts, ends of its certificate."""
+        name = f"essai-{secrets.token_hex(4)}"
+        private, public = key_pair()
+        signer = (self.stranger, self.strange) if other else (self.signer, self.trusted)
+        limits = {"ends": datetime.now(UTC) + timedelta(hours=1), **more}
+        signed = authority.sign(public, authority.Subject(name, use), *signer, **limits)
+        return Device(name, private, signed, self.trusted)
+
+    def expired(self) -> Device:
+        """Return a device whose certificate was good until yesterday."""
+        now = datetime.now(UTC)
+        return self.make(starts=now - timedelta(days=30), ends=now - timedelta(days=1))
+
+
+@pytest.fixture(scope="session")
+def devices(site: Mapping[str, Any]) -> Devices:
+    """Throw-away devices, signed by the site's own authority."""
+    key = Path(str(site.get("site_wifi_authority", ""))).expanduser()
+    if not key.is_file() or b"PRIVATE KEY" not in key.read_bytes():
+        not_verified("l'autorité du Wi-Fi n'est pas lisible sur ce poste : aucun certificat d'essai")
+    return Devices(key)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What RADIUS said to a device. offered: EAP methods that it agreed to begin; shown: its certificates (PEM)."""
+
+    accepted: bool
+    answered: bool
+    text: str
+    attributes: Mapping[int, str] = field(default_factory=dict)
+    shown: str = ""
+
+    def began(self, method: str) -> bool:
+        """Return whether the server began this EAP method."""
+        return f"accept proposed method (param={method})" in self.text
+
+    @property
+    def vlan(self) -> str:
+        """Return the VLAN of the answer, empty when it has none."""
+        raw = bytes.fromhex(self.attributes.get(81, "").strip())
+        return raw.lstrip(bytes(range(32))).decode("ascii", "replace")  # RFC 2868: a tag may come first
+
+
+@dataclass
+class Server:
+    """The RADIUS server of this host, asked from its loopback by eapol_test as an access point asks it."""
+
+    host: Host
+    radius: Radius
+    network: WifiNetwork
+    folder: str = ""
+
+    def listens(self) -> None:
+        """Fail when nothing answers RADIUS here; say so when the program that asks it is absent."""
+        if self.folder:
+            return
+        ports = self.host.check_output("ss -Hlun | awk '{ print $4 }'")
+        assert re.search(rf":{self.radius.port}\b", ports), f"rien n'écoute sur le port RADIUS {self.radius.port}"
+        if not self.host.run(f"ls {EAPOL} 2>/dev/null").stdout.strip():
+            not_verified("eapol_test est absent de cet hôte (paquet eapoltest) : rien n'a été essayé")
+        self.folder = self.host.check_output("mktemp -d /run/pgssi-essai.XXXXXX").strip()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.folder:
+            self.host.run(f"rm -rf {self.folder}")
+
+    def ask(
+        self,
+        device: Device | None = None,
+        *,
+        ssid: str = "",
+        method: str = "TLS",
+        mac: str = "",
+        more: str = "",
+    ) -> Answer:
+        """Ask to enter a network; more: further lines of the device's profile."""
+        self.listens()
+        name = secrets.token_hex(4)
+        place = f"{self.folder}/{name}"
+        lines = [f"eap={method}", f'identity="{device.name if device else "essai"}"', more]
+        files = {}
+        if device:
+            files = {"key": device.key, "crt": device.certificate, "ca": device.trusts}
+            lines += [f'ca_cert="{place}.ca"', f'private_key="{place}.key"', f'client_cert="{place}.crt"']
+        else:
+            lines += ['password="essai-sans-valeur"']
+        files["conf"] = "network={\n key_mgmt=WPA-EAP\n " + "\n ".join(filter(None, lines)) + "\n}\n"
+        called = f"02-00-00-00-0A-01:{ssid or self.network.ssid}"
+        asked = {
+            "place": place, "files": files, "port": self.radius.port, "secret": self.radius.monitor_secret,
+            "called": called, "mac": mac or "02:00:00:00:0b:" + secrets.token_hex(1),
+        }  # fmt: skip
+        said = self.order("eapol", **asked)
+        attributes = {int(number): value for number, value in ATTRIBUTE.findall(said["accept"])}
+        codes = set(re.findall(r"RADIUS message: code=(\d+)", said["text"]))
+        return Answer("2" in codes, bool(codes & {"2", "3", "11"}), said["text"], attributes, said["shown"])
+
+    def order(self, do: str, **settings: Any) -> Any:
+        """Have one action of on_radius.py done on the host; its secrets travel by standard input."""
+        asked = json.dumps({"do": do, **settings})
+        done = self.host.run("python3 -I -", stdin=f"{SCRIPT}\nmain(json.loads({json.dumps(asked)}))\n".encode(), timeout=60)
+        if done.rc:
+            not_verified(f"essai impossible : {done.stderr.strip()[-200:]}")
+        return json.loads(done.stdout)
+
+    def lets_in(self, device: Device) -> Answer:
+        """Show that a good device does enter: without that, a refusal would prove nothing."""
+        answer = self.ask(device)
+        assert answer.answered, "le serveur RADIUS ne répond pas au secret déclaré (monitor_secret)"
+        assert answer.accepted, f"un bon certificat du site est refusé : {why(answer)}"
+        return answer
+
+
+def why(answer: Answer) -> str:
+    """Return the last line of a device's talk that says something of a refusal."""
+    lines = [line for line in answer.text.splitlines() if re.search(r"alert|fail|error|reject", line, re.IGNORECASE)]
+    return lines[-1][:160] if lines else "sans motif"
+
+
+@pytest.fixture(scope="session")
+def one_server(host: Host, wifi: Wifi) -> Iterator[Server]:
+    """The RADIUS server of this host."""
+    if not wifi.enterprise:
+        not_applicable("aucun réseau en 802.1X (security: enterprise)")
+    assert wifi.radius, "site_wifi ne décrit pas le serveur RADIUS (radius)"
+    made = Server(host, wifi.radius, wifi.enterprise[0])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(one_server: Server) -> Server:
+    """The RADIUS server of this host, which has to listen."""
+    one_server.listens()
+    return one_server
+
+
+@pytest.fixture
+def refuses(server: Server, observe: Callable[[str], None]) -> Callable[[str, Device], None]:
+    """``refuses("échu", device)``: this device gets an answer, and does not enter."""
+
+    def check(what: str, device: Device) -> None:
+        answer = server.ask(device)
+        observe(f"{what} : {'accepté' if answer.accepted else 'refusé'} ({why(answer)})")
+        assert answer.answered, f"{what} : le serveur n'a pas répondu, rien n'est prouvé"
+        assert not answer.accepted, f"entre dans le réseau : {what}"
+
+    return check
