@@ -25,11 +25,11 @@ def _load(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> Wifi | None:
 
 def wifi_host(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
     """``hostvars | pgssi.toolkit.wifi_host(inventory_hostname)``: functions, networks, RADIUS… of this host."""
-    return host_view(_load(hostvars, name), plain(hostvars[name]["group_names"]))
+    return host_view(_load(hostvars, name), name, plain(hostvars[name]["group_names"]))
 
 
 def wifi_secrets(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """``hostvars | pgssi.toolkit.wifi_secrets(inventory_hostname)``: the secrets of a RADIUS server."""
+    """``hostvars | pgssi.toolkit.wifi_secrets(inventory_hostname)``: secrets of the Wi-Fi, for private files."""
     return secrets_of(_load(hostvars, name))
 
 

@@ -98,7 +98,7 @@ def test_a_radius_server_knows_access_points_and_networks() -> None:
     site = {"site_wifi": WIFI, "site_zones": zones, "site_equipment": {"irm1": {"addresses": ["192.0.2.7", "2001:db8::7"]}}}
     hosts = {"rad1": {**site, "site_interfaces": {"servers": ["192.0.2.1"]}}, "other": site}
     wifi = load(hosts, {"radius_servers": ["rad1"]})
-    view = host_view(wifi, ["radius_servers"])
+    view = host_view(wifi, "rad1", ["radius_servers"])
     assert view["functions"] == ["radius"]
     assert [(one["name"], one["address"]) for one in view["radius"]["clients"]] == [
         ("irm1", "192.0.2.7"),
@@ -106,8 +106,8 @@ def test_a_radius_server_knows_access_points_and_networks() -> None:
     ]
     assert {one["ssid"]: one["vlan"] for one in view["networks"]} == {"Vega": 60, "Rigel": 0, "Mira": 80}
     assert "c" * 32 not in str(view) and secrets_of(wifi)["points"]["irm1"] == "a" * 32
-    assert host_view(wifi, ["servers"])["functions"] == []
-    assert host_view(load({"x": {}}, {}), ["radius_servers"]) == {"functions": []}
+    assert host_view(wifi, "other", ["servers"])["functions"] == []
+    assert host_view(load({"x": {}}, {}), "x", ["radius_servers"]) == {"functions": []}
 
 
 def public_half() -> str:

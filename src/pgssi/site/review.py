@@ -39,6 +39,7 @@ GROUPS = frozenset(
         "proxies",
         "radius_servers",
         "wifi_access_points",
+        "wifi_sensors",
         "workstations",
         "erasure_stations",
     ]

@@ -15,6 +15,7 @@ from pgssi.habilitations import as_date as read_date
 
 Vars = Mapping[str, Any]
 PORT, ACCOUNTING_PORT, TRACES_PORT = 1812, 1813, 6515
+ALERT_SIGNAL = -75  # dBm; a stranger weaker than that is the neighbour's
 RENEWAL_DAYS = 365  # the text says "regularly", without a figure; a site may choose less
 USES = ("professionals", "technical", "guests")
 
@@ -52,6 +53,7 @@ class AccessPoint:
     secret: str
     uplink: str
     radios: tuple[Radio, ...]
+    bssids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ class Radius:
 
 @dataclass(frozen=True)
 class Wifi:
-    """The Wi-Fi of one site. servers: addresses of the RADIUS servers by name; log_servers likewise."""
+    """The Wi-Fi of one site. servers: addresses of the RADIUS servers by name; log_servers likewise.
+
+    known: owner of each access point of others that is known, by BSSID; alert_signal: from how strong (dBm) a stranger counts.
+    """
 
     networks: Mapping[str, WifiNetwork]
     access_points: Mapping[str, AccessPoint]
@@ -77,15 +82,27 @@ class Wifi:
     log_servers: Mapping[str, tuple[str, ...]]
     country: str
     renewal_days: int
+    known: Mapping[str, str]
+    alert_signal: int
 
     def of(self, use: str) -> tuple[WifiNetwork, ...]:
         """Return the networks of a use."""
         return tuple(network for network in self.networks.values() if network.use == use)
 
     @property
+    def senders(self) -> list[str]:
+        """Return the hosts whose traces go to the log server: RADIUS servers, access points that we manage."""
+        return sorted({*wifi_managed(self.access_points), *self.servers})
+
+    @property
     def enterprise(self) -> tuple[WifiNetwork, ...]:
         """Return the networks that devices enter by 802.1X."""
         return tuple(network for network in self.networks.values() if network.security == "enterprise")
+
+
+def wifi_managed(points: Mapping[str, AccessPoint]) -> list[str]:
+    """Return the access points that are hosts of ours."""
+    return [point.name for point in points.values() if point.managed]
 
 
 def addresses_of(variables: Vars) -> tuple[str, ...]:
@@ -116,6 +133,7 @@ def load(hostvars: Mapping[str, Vars], groups: Mapping[str, Sequence[str]]) -> W
             tuple(
                 Radio(str(key), int(one["channel"]), tuple(one["networks"])) for key, one in (item.get("radios") or {}).items()
             ),
+            tuple(str(bssid).lower() for bssid in item.get("bssids") or ()),
         )
         for name, item in (raw.get("access_points") or {}).items()
     }
@@ -127,6 +145,8 @@ def load(hostvars: Mapping[str, Vars], groups: Mapping[str, Sequence[str]]) -> W
         {name: places.get(name, ()) for name in sorted(groups.get("log_servers") or ())},
         str(raw.get("country", "FR")),
         int(raw.get("passphrase_renewal_days", RENEWAL_DAYS)),
+        {str(one["bssid"]).lower(): str(one["owner"]) for one in raw.get("known_access_points") or ()},
+        int(raw.get("alert_signal", ALERT_SIGNAL)),
     )
 
 
@@ -154,26 +174,29 @@ def _radius(raw: Vars) -> Radius:
     )
 
 
-def functions(wifi: Wifi | None, member: Sequence[str]) -> list[str]:
-    """Return what a host is here: radius, log_server; most hosts are nothing."""
+def functions(wifi: Wifi | None, name: str, member: Sequence[str]) -> list[str]:
+    """Return what a host is here: radius, access_point, sensor, log_server; most hosts are nothing."""
     if wifi is None:
         return []
+    point = wifi.access_points.get(name)
     found = {
         "radius": "radius_servers" in member and wifi.radius is not None,
-        "log_server": "log_servers" in member and bool(wifi.servers),
+        "access_point": point is not None and point.managed and bool(point.radios),
+        "sensor": bool({"wifi_access_points", "wifi_sensors"} & set(member)),
+        "log_server": "log_servers" in member and bool(wifi.senders),
     }
     return [function for function, true in found.items() if true]
 
 
-def host_view(wifi: Wifi | None, member: Sequence[str]) -> dict[str, Any]:
+def host_view(wifi: Wifi | None, name: str, member: Sequence[str]) -> dict[str, Any]:
     """Return what the templates of the role need on one host, as plain values."""
-    mine = functions(wifi, member)
+    mine = functions(wifi, name, member)
     view: dict[str, Any] = {"functions": mine}
     if wifi is None:
         return view
     view |= {
         "log_servers": [{"name": server, "address": address} for server, all_ in wifi.log_servers.items() for address in all_],
-        "senders": sorted(wifi.servers),
+        "senders": wifi.senders,
         "networks": [
             {"name": one.name, "ssid": one.ssid, "use": one.use, "security": one.security, "vlan": one.vlan}
             for one in wifi.networks.values()
@@ -193,12 +216,56 @@ def host_view(wifi: Wifi | None, member: Sequence[str]) -> dict[str, Any]:
                 for address in point.addresses
             ],
         }
+    if "sensor" in mine:
+        view["watch"] = {
+            "ssids": [one.ssid for one in wifi.networks.values()],
+            "ours": sorted({bssid for point in wifi.access_points.values() for bssid in point.bssids}),
+            "known": dict(wifi.known),
+            "signal": wifi.alert_signal,
+        }
+    if "access_point" in mine:
+        view["access_point"] = _point_view(wifi, wifi.access_points[name])
     return view
 
 
+def _point_view(wifi: Wifi, point: AccessPoint) -> dict[str, Any]:
+    """Return what an access point serves: its radios, each with the networks in order, and the RADIUS servers that it asks."""
+    servers = [address for all_ in wifi.servers.values() for address in all_]
+    local = set(point.addresses) & set(servers)
+    return {
+        "country": wifi.country,
+        "uplink": point.uplink,
+        "vlans": sorted({wifi.networks[name].vlan for radio in point.radios for name in radio.networks}),
+        # Its own server first when it is one, at the address by which RADIUS knows it.
+        "servers": sorted(servers, key=lambda address: address not in local),
+        "ports": [wifi.radius.port, wifi.radius.accounting_port] if wifi.radius else [],
+        "radios": [
+            {
+                "interface": radio.interface,
+                "channel": radio.channel,
+                "networks": [
+                    {
+                        "name": one.name,
+                        "ssid": one.ssid,
+                        "use": one.use,
+                        "security": one.security,
+                        "bridge": f"br{one.vlan or one.name[:12]}",
+                    }
+                    for one in (wifi.networks[name] for name in radio.networks)
+                ],
+            }
+            for radio in point.radios
+        ],
+    }
+
+
 def secrets_of(wifi: Wifi | None) -> dict[str, Any]:
-    """Return the secrets of a RADIUS server, apart from the rest: shared secrets by access point, accounts of PEAP."""
-    if wifi is None or wifi.radius is None:
+    """Return the secrets of a Wi-Fi, apart from the rest: by access point, by network, accounts of PEAP."""
+    if wifi is None:
         return {}
     points = {point.name: point.secret for point in wifi.access_points.values() if point.secret}
-    return {"monitor": wifi.radius.monitor_secret, "points": points, "peap_users": list(map(list, wifi.radius.peap_users))}
+    passphrases = {network.name: network.passphrase for network in wifi.networks.values() if network.passphrase}
+    found: dict[str, Any] = {"points": points, "passphrases": passphrases}
+    if wifi.radius:
+        found |= {"monitor": wifi.radius.monitor_secret, "peap_users": list(map(list, wifi.radius.peap_users))}
+    return found

@@ -22,6 +22,7 @@ from pgssi.verify.plan import Plan
 from pgssi.wifi import authority
 from pgssi.wifi.model import Radius, Wifi, WifiNetwork, load
 
+AIR = Path(__file__).with_name("on_air.py").read_text("utf-8")
 SCRIPT = Path(__file__).with_name("on_radius.py").read_text("utf-8")
 EAPOL = "/usr/bin/eapol_test /usr/sbin/eapol_test"
 ATTRIBUTE = re.compile(r"Attribute (\d+) \([^)]*\) length=\d+\n\s+Value: (.*)")
@@ -217,3 +218,157 @@ def refuses(server: Server, observe: Callable[[str], None]) -> Callable[[str, De
         assert not answer.accepted, f"entre dans le réseau : {what}"
 
     return check
+
+
+@dataclass(frozen=True)
+class Beacon:
+    """What one network says of itself on the air. security: as the site declares it; pmf: required, offered or none."""
+
+    bssid: str
+    ssid: str
+    security: str
+    freq: int
+    rsn: bool
+    wpa1: bool
+    wps: bool
+    group: str
+    pairwise: frozenset[str]
+    akm: frozenset[str]
+    pmf: str
+
+
+def words_after(block: str, title: str) -> list[str]:
+    found = re.search(rf"{title}: (.*)", block)
+    return found[1].replace("IEEE 802.1X", "802.1X").split() if found else []
+
+
+def read_scan(text: str, securities: Mapping[str, str]) -> list[Beacon]:
+    """Return the networks of a scan by iw; securities: as declared, by name."""
+    found = []
+    for block in re.split(r"(?m)^BSS ", text)[1:]:
+        named = re.search(r"(?m)^\tSSID: (.*)$", block)
+        ssid = named[1].strip() if named else ""
+        _, has_rsn, rsn = block.partition("\n\tRSN:")
+        rsn = re.split(r"\n\t[A-Z]", rsn, maxsplit=1)[0] if has_rsn else ""
+        freq = re.search(r"freq: (\d+)", block)
+        pmf = "required" if "MFP-required" in rsn else "offered" if "MFP-capable" in rsn else "none"
+        group = words_after(rsn, "Group cipher")
+        found.append(
+            Beacon(
+                block[:17],
+                ssid,
+                securities.get(ssid, ""),
+                int(freq[1]) if freq else 0,
+                bool(has_rsn),
+                "\n\tWPA:" in block,
+                "\n\tWPS:" in block,
+                group[0] if group else "",
+                frozenset(words_after(rsn, "Pairwise ciphers")),
+                frozenset(words_after(rsn, "Authentication suites")),
+                pmf,
+            )
+        )
+    return found
+
+
+@dataclass
+class Air:
+    """The air around this host, by its own spare radios."""
+
+    host: Host
+    wifi: Wifi
+    facts: Any
+
+    def order(self, do: str, timeout: float = 200.0, **settings: Any) -> Any:
+        """Have one action of on_air.py done on the host; its secrets travel by standard input."""
+        asked = json.dumps({"do": do, **settings})
+        script = f"{AIR}\nmain(json.loads({json.dumps(asked)}))\n".encode()
+        done = self.host.run("python3 -I -", stdin=script, timeout=timeout)
+        if done.rc:
+            not_verified(f"essai impossible : {done.stderr.strip()[-200:]}")
+        return json.loads(done.stdout)
+
+    @property
+    def survey(self) -> Mapping[str, Any]:
+        """What this host serves and what is on the air, asked once until something changed the host."""
+        text = f"{AIR}\nmain({{'do': 'survey'}})\n"
+        said = self.facts("wifi-survey", f"command -v iw >/dev/null || exit 0; python3 -I - <<'FIN'\n{text}FIN", timeout=120)
+        if not said.strip():
+            not_verified("iw est absent de cet hôte : rien n'a été écouté")
+        return dict(json.loads(said))
+
+    def seen(self) -> list[Beacon]:
+        """Return the networks on the air that this host serves."""
+        survey = self.survey
+        if not survey["free"]:
+            not_verified("aucune radio libre sur cet hôte : rien n'a été écouté")
+        securities = {network.ssid: network.security for network in self.wifi.networks.values()}
+        mine = {one["addr"].lower() for one in survey["served"]}
+        return [one for one in read_scan(survey["scan"], securities) if one.bssid.lower() in mine]
+
+    def network(self, ssid: str) -> WifiNetwork:
+        """Return a declared network by its name on the air."""
+        return next(one for one in self.wifi.networks.values() if one.ssid == ssid)
+
+    def attempt(self, name: str, network: WifiNetwork, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return one attempt for on_air.py; given: device, psk or pmf of it."""
+        device, files = given.get("device"), {}
+        beacon = next(one for one in self.seen() if one.ssid == network.ssid)
+        lines = [f'ssid="{network.ssid}"', f"ieee80211w={given.get('pmf', 1)}"]
+        if device:
+            files = {f"{name}.key": device.key, f"{name}.crt": device.certificate, f"{name}.ca": device.trusts}
+            lines += ["key_mgmt=WPA-EAP WPA-EAP-SHA256", "eap=TLS", f'identity="{device.name}"', f'ca_cert="@{name}.ca"']
+            lines += [f'client_cert="@{name}.crt"', f'private_key="@{name}.key"']
+            lines += [f'domain_suffix_match="{self.wifi.radius.name}"'] if self.wifi.radius else []
+        elif network.security == "open":
+            lines += ["key_mgmt=OWE" if "OWE" in beacon.akm else "key_mgmt=NONE"]
+        else:
+            lines += ["key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE", f'psk="{given.get("psk") or network.passphrase}"']
+        return {"block": "\n".join(lines), "files": files, "seconds": 40 if device else 25, "freq": beacon.freq}
+
+    def ready(self, radios: int = 1) -> None:
+        """Say so when there is nothing to try with."""
+        if self.survey["free"] < radios or not self.survey["tools"]:
+            not_verified(f"il faut {radios} radio libre et wpa_supplicant sur cet hôte : rien n'a été essayé")
+
+    def enter(self, **attempts: tuple[WifiNetwork, Mapping[str, Any]]) -> dict[str, str]:
+        """Try to enter, one attempt after the other; return connected, refused or ignored, by name."""
+        self.ready()
+        names = {name: f"a{number}" for number, name in enumerate(attempts)}
+        asked = {names[name]: self.attempt(names[name], *one) for name, one in attempts.items()}
+        said = self.order("enter", attempts=asked, timeout=60.0 * len(asked) + 60)
+        return {name: said[short]["came"] for name, short in names.items()}
+
+    def reach(self, attempt: tuple[WifiNetwork, Mapping[str, Any]], targets: list[str], ports: tuple[int, ...]) -> Any:
+        """Enter, then call these addresses."""
+        self.ready()
+        return self.order("reach", attempt=self.attempt("reach", *attempt), targets=targets, ports=ports)
+
+    def apart(self, attempt: tuple[WifiNetwork, Mapping[str, Any]]) -> Any:
+        """Enter with two radios, one of which calls the other."""
+        self.ready(2)
+        bridge = next(one["bridge"] for one in self.survey["served"] if one["ssid"] == attempt[0].ssid)
+        return self.order("apart", attempt=self.attempt("one", *attempt), bridge=bridge)
+
+
+@pytest.fixture
+def air(host: Host, wifi: Wifi, facts: Any) -> Air:
+    """The air around this host."""
+    return Air(host, wifi, facts)
+
+
+@pytest.fixture
+def beacons(air: Air) -> Callable[..., list[Beacon]]:
+    """``beacons("enterprise")``: what this access point says on the air of its networks of these securities (all without)."""
+
+    def find(*securities: str, needed: bool = True) -> list[Beacon]:
+        found = air.seen()
+        assert found or not air.survey["served"], "la borne sert des réseaux qu'aucune radio ne reçoit"
+        if not found:
+            not_verified("cette borne n'émet aucun réseau : rien n'a été entendu")
+        kept = [one for one in found if not securities or one.security in securities]
+        if needed and not kept:
+            not_applicable(f"aucun réseau de ce type sur cette borne : {', '.join(securities)}")
+        return kept
+
+    return find

@@ -26,11 +26,16 @@ def eapol(place, files, port, secret, called, mac):
     program = next(path for path in ("/usr/bin/eapol_test", "/usr/sbin/eapol_test") if Path(path).exists())
     command = [program, "-c", f"{place}.conf", "-a", "127.0.0.1", "-p", str(port), "-s", secret, "-t", "12", "-M", mac]
     command += [f"-N{CALLED}:s:{called}", "-o", f"{place}.shown"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=40)
     shown = Path(f"{place}.shown")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=40)
+        certificates = shown.read_text("ascii") if shown.exists() else ""
+    finally:
+        for path in shown.parent.glob(f"{shown.stem}.*"):
+            path.unlink()
     _, _, accept = done.stdout.partition("RADIUS message: code=2 ")
     said = [line for line in done.stdout.splitlines() if SAYS.search(line) and "hexdump" not in line]
-    return {"text": "\n".join(said), "accept": accept[:4000], "shown": shown.read_text("ascii") if shown.exists() else ""}
+    return {"text": "\n".join(said), "accept": accept[:4000], "shown": certificates}
 
 
 def attribute(kind, value):
