@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
         if record.result != "success":
             raise consent.Refused(" ; ".join([*lines, wanted["details"]["reason"], "Le détruire physiquement (PSSI 3.1.4.12)."]))
         sources = self._variables.get("ansible_inventory_sources") or ()
-        left = sheet.remains(entry["serial"], [str(source) for source in sources])
+        left = sheet.remains(self._leaving(entry), [str(source) for source in sources])
         return {
             "changed": True,
             "record": record.id,
@@ -99,12 +99,20 @@ class ActionModule(ActionBase):
         now = datetime.now(UTC)
         records = [record.as_dict() for record in self._journal.records()]
         verification = self._journal.verify()
-        if not verification.ok:
+        if records and not verification.ok:
             raise consent.Refused("Refusé : le journal des preuves est altéré. Lancer « pgssi evidence verify ».")
         approved = {record["id"]: verification.approved(record["id"]) for record in records}
         worth = consent.content(entry, self._site.get("site_backup_plan") or (), records, now)
         agreed = consent.approval(entry, records, approved, self._operator, now)
         return consent.request(entry, self._site, typed, self._operator, agreed, worth)
+
+    def _leaving(self, entry: Mapping[str, Any]) -> list[str]:
+        """Return what the inventory no longer needs to name: the medium, and the host when none of its media is left to erase."""
+        done = {one.details["medium"]["serial"] for one in self._journal.records(consent.SHEET)
+                if one.result == "success" and self._host in (one.details["host"]["name"], *one.where)}  # fmt: skip
+        waiting = {one["serial"] for one in self._site.get("site_media") or ()
+                   if one.get("host") == self._host and one["state"] == "leaving"}  # fmt: skip
+        return [entry["serial"], *([] if waiting - done else [self._host])]
 
     def _running(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the job that has begun on this medium and has not ended."""

@@ -68,8 +68,11 @@ def agreement(entry: Facts, operator: str) -> dict[str, Any]:
     }
 
 
-def remains(name: str, sources: Sequence[str]) -> list[str]:
-    """Return where an inventory still names a host, as FILE:LINE: TEXT; to be removed by whoever owns the file."""
+def remains(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Return where an inventory still names a medium or a host, as FILE:LINE: TEXT.
+
+    Whoever owns the files removes it: an edit of ours could break what templates and comments mean.
+    """
     found = []
     for source in map(Path, sources):
         files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
@@ -78,7 +81,11 @@ def remains(name: str, sources: Sequence[str]) -> list[str]:
                 lines = path.read_text("utf-8").splitlines()
             except (OSError, UnicodeDecodeError):
                 continue
-            found += [f"{path}:{number}: {line.strip()}" for number, line in enumerate(lines, 1) if _names(line, name)]
+            found += [
+                f"{path}:{number}: {line.strip()}"
+                for number, line in enumerate(lines, 1)
+                if any(_names(line, name) for name in names)
+            ]
     return found
 
 
