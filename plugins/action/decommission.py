@@ -108,7 +108,7 @@ class ActionModule(ActionBase):
 
     def _leaving(self, entry: Mapping[str, Any]) -> list[str]:
         """Return what the inventory no longer needs to name: the medium, and the host when none of its media is left to erase."""
-        done = {one.details["medium"]["serial"] for one in self._journal.records(consent.SHEET)
+        done = {one.details["medium"]["serial"] for one in self._journal.records(kind="data_destruction")
                 if one.result == "success" and self._host in (one.details["host"]["name"], *one.where)}  # fmt: skip
         waiting = {one["serial"] for one in self._site.get("site_media") or ()
                    if one.get("host") == self._host and one["state"] == "leaving"}  # fmt: skip
