@@ -23,6 +23,7 @@ PAIRS = {
     "guides/sauvegarde": "guides/backup",
     "guides/cloisonnement": "guides/network-segmentation",
     "guides/telemaintenance": "guides/remote-maintenance",
+    "guides/destruction": "guides/data-destruction",
 }
 PAGES = sorted(
     path
