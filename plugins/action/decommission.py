@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import append, operator
 
-from pgssi.destruction import consent, sheet
+from pgssi.destruction import consent, physical, sheet
 from pgssi.errors import PgssiError
 from pgssi.evidence import Journal
 from pgssi.evidence.page import page
@@ -28,10 +28,10 @@ REFUSED = 2
 
 
 class ActionModule(ActionBase):
-    """``step``: approve, show or erase; ``serial``; ``typed``: what the operator typed; ``operator``; ``sign_key``; ``pages``."""
+    """The arguments are those of the module's documentation."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset({"step", "serial", "typed", "operator", "sign_key", "pages"})
+    _VALID_ARGS = frozenset({"step", "serial", "typed", "operator", "sign_key", "pages", "done"})
 
     def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -42,7 +42,8 @@ class ActionModule(ActionBase):
         self._operator = str(self._task.args.get("operator") or operator())
         try:
             self._journal = Journal.of_site(self._site, str(self._site["inventory_dir"]))
-            entry = consent.declared(self._site, self._host, str(self._task.args["serial"]))
+            anywhere = self._task.args["step"] == "record"
+            entry = consent.declared(self._site, None if anywhere else self._host, str(self._task.args["serial"]))
             return result | getattr(self, f"_{self._task.args['step']}")(entry)
         except PgssiError as error:
             raise AnsibleActionFail(str(error)) from error
@@ -55,6 +56,17 @@ class ActionModule(ActionBase):
         signed = self._journal.verify().approved(record.id)
         state = f"signé par {', '.join(signed)}" if signed else f"à signer : pgssi evidence sign {record.id} --key …"
         return {"changed": True, "record": record.id, "lines": [f"{record.what} : {record.id}, {state}"]}
+
+    def _record(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Record what people have destroyed with their hands."""
+        wanted = physical.fields(entry, self._task.args.get("done") or {}, self._operator)
+        known = [one.id for one in self._journal.records(kind="physical_destruction") if one.details["serial"] == entry["serial"]]
+        if known:
+            raise consent.Refused(f"Refusé : {entry['serial']} a déjà sa fiche, {known[-1]}.")
+        if self._task.check_mode:
+            return {"changed": True, "lines": ["mode d'essai : aucune fiche n'est écrite"]}
+        record = append(self._journal, self._key(), self._site.get("ansible_ssh_private_key_file"), wanted)
+        return {"changed": True, "record": record.id, "lines": [f"{record.what} - {record.id}", f"Fiche : {self._page(record)}"]}
 
     def _show(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """Tell what would be destroyed and how, or why nothing may be."""

@@ -15,14 +15,17 @@ description:
   - A destruction that was interrupted goes on when the task runs again.
 options:
   step:
-    description: C(approve) records an agreement; C(show) tells what would be done; C(erase) does it.
+    description:
+      - C(approve) records an agreement; C(show) tells what would be done; C(erase) does it.
+      - C(record) writes the sheet of what people have destroyed physically.
     type: str
-    choices: [approve, show, erase]
+    choices: [approve, show, erase, record]
     required: true
   serial: {description: Serial number of the medium., type: str, required: true}
   typed: {description: The serial number as the operator typed it., type: str}
   operator: {description: Who erases, or agrees; the person logged in on the control node when absent., type: str}
   sign_key: {description: SSH key that signs the record., type: path}
+  done: {description: "What was done, for C(record): C(method), C(witness), C(contractor)… see the guide.", type: dict}
   pages: {description: Directory of the printable sheets., type: path}
 author: [The PGSSI toolkit contributors]
 """

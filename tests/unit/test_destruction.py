@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from pgssi.destruction.consent import Refused, approval, content, declared, request
+from pgssi.destruction.physical import METHODS
+from pgssi.destruction.physical import fields as physical
 from pgssi.destruction.sheet import agreement, fields, remains
 from pgssi.errors import PgssiError
 from pgssi.evidence import Journal
@@ -150,3 +152,40 @@ def test_what_still_names_a_host_is_told_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "vars.yml").write_text("x: [h2, h1]\n")
     found = [line.split(":", 1)[1] for line in remains(["h1"], [str(tmp_path)])]
     assert found == ["3: h1: {}", "1: x: [h2, h1]"]
+
+
+SHREDDED = {"method": "shredding", "witness": "claire", "contractor": "Broyage SA"}
+RESET = {
+    "method": "factory_reset",
+    "witness": "claire",
+    "erased_on": "2026-11-20",
+    "reset_on": "2026-11-21",
+    "procedure": "MAN-12",
+}
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_physical_destruction_is_a_record(tmp_path: Path, kind: str) -> None:
+    """Each kind of medium has a way that its record may name, with a witness; the page prints it."""
+    done = RESET if METHODS[kind][0] == "factory_reset" else {**SHREDDED, "method": METHODS[kind][0]}
+    written = Journal(tmp_path / "journal").append(**physical({**ENTRY, "kind": kind}, done, "jean"))
+    assert (written.result, written.who["witness"]) == ("success", "claire")
+    assert METHODS[kind][0] in page(written)
+
+
+@pytest.mark.parametrize(
+    ("kind", "done", "why"),
+    [
+        ("flash", {**SHREDDED, "method": "degaussing"}, "ne détruit pas"),
+        ("optical", {**SHREDDED, "method": "degaussing"}, "ne détruit pas"),
+        ("disk", {**SHREDDED, "method": "factory_reset"}, "ne détruit pas"),
+        ("disk", {}, "aucune méthode"),
+        ("disk", {**SHREDDED, "witness": " "}, "witness manque"),
+        ("disk", {**SHREDDED, "witness": "Jean"}, "une autre personne"),
+        ("phone", {**RESET, "reset_on": ""}, "reset_on manque"),
+    ],
+)
+def test_an_act_without_effect_or_without_a_witness_is_refused(kind: str, done: dict[str, Any], why: str) -> None:
+    """Degaussing flash memory or a disc, resetting a disk, nobody else there, one step of two: each is told."""
+    with pytest.raises(Refused, match=why):
+        physical({**ENTRY, "kind": kind}, done, "jean")

@@ -22,14 +22,14 @@ class Refused(PgssiError):
     """Nothing was destroyed; the message says what is missing and what to do."""
 
 
-def declared(site: Facts, host: str, serial: str) -> dict[str, Any]:
-    """Return the entry of ``site_media`` for a medium of a host. Raises Refused."""
-    mine = [dict(entry) for entry in site.get("site_media") or () if entry.get("host") == host]
+def declared(site: Facts, host: str | None, serial: str) -> dict[str, Any]:
+    """Return the entry of ``site_media`` for a medium of a host, or of any host or none. Raises Refused."""
+    mine = [dict(entry) for entry in site.get("site_media") or () if host is None or entry.get("host") == host]
     found = [entry for entry in mine if entry["serial"] == serial]
     if len(found) != 1:
         known = ", ".join(str(entry["serial"]) for entry in mine) or "aucun"
         raise Refused(
-            f"Refusé : {serial} n'est pas un support déclaré de {host}. Le déclarer dans site_media (déclarés : {known})."
+            f"Refusé : {serial} n'est pas un support déclaré{f' de {host}' if host else ''}. Le déclarer dans site_media (déclarés : {known})."
         )
     state = found[0]["state"]
     if state != "leaving":

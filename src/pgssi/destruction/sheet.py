@@ -10,8 +10,6 @@ from pgssi.destruction.consent import APPROVAL, SHEET
 
 Facts = Mapping[str, Any]
 MEDIUM = ("serial", "wwn", "model", "revision", "bus", "size", "rotational", "contents", "smart")
-# Ways that no software goes (3.1.4.12 to 16); degaussing does nothing to flash memory.
-MANUAL = ("degaussing", "shredding", "incineration", "grinding", "factory_reset")
 
 
 def fields(told: Facts, entry: Facts) -> dict[str, Any]:

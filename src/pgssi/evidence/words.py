@@ -12,6 +12,7 @@ KINDS = {
     "break_glass_use": ("Usage du compte de secours", "Use of the break-glass account"),
     "remote_session": ("Rapport d'intervention à distance", "Remote intervention report"),
     "destruction_approval": ("Accord pour une destruction de données", "Agreement to a destruction of data"),
+    "physical_destruction": ("Fiche d'intervention : destruction physique", "Intervention sheet: physical destruction"),
     "data_destruction": ("Fiche d'intervention : effacement", "Intervention sheet: erasure"),
     "journal_repair": ("Réparation du journal", "Repair of the journal"),
 }
@@ -25,6 +26,7 @@ ROLES = {
     "requester": ("Demandeur", "Requester"),
     "approver": ("Approbateur", "Approver"),
     "reviewer": ("Réviseur", "Reviewer"),
+    "witness": ("Témoin", "Witness"),
     "supplier": ("Intervenant", "Supplier's person"),
 }
 REFUSALS = {

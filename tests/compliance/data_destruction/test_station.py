@@ -130,13 +130,14 @@ def test_what_left_has_its_sheet(
 ) -> None:
     """The register of media is compared with the signed sheets of the evidence journal, serial number by serial number."""
     register = site.get("site_media") or ()
-    gone = [one for one in register if one["state"] in ("erased", "reassigned")
+    gone = [one for one in register if one["state"] in ("erased", "reassigned", "destroyed")
             or (one["state"] == "leaving" and str(one["transfer"]) < date.today().isoformat())]  # fmt: skip
     if not gone:
         not_applicable("aucun support n'a quitté le registre")
-    sheets = [record for record in evidence if record["kind"] == "data_destruction" and record["result"] == "success"]
-    signed = {(record["details"]["medium"]["serial"]) for record in sheets if record["approved"]}
-    unsigned = {record["details"]["medium"]["serial"] for record in sheets} - signed
+    sheets = {record["id"]: record["details"].get("medium", record["details"])["serial"] for record in evidence
+              if record["kind"] in ("data_destruction", "physical_destruction") and record["result"] == "success"}  # fmt: skip
+    signed = {sheets[record["id"]] for record in evidence if record["id"] in sheets and record["approved"]}
+    unsigned = set(sheets.values()) - signed
     observe(f"{len(gone)} supports partis, {len(signed)} fiches signées, {len(unsigned)} à signer")
     missing = sorted(one["serial"] for one in gone if one["serial"] not in signed)
     assert not missing, f"sans fiche signée : {', '.join(missing)}"
