@@ -85,7 +85,7 @@ class Station:
         end = time.monotonic() + 300
         while not self.media("state", job)["result"]:
             assert time.monotonic() < end, f"{job} does not end: {self.media('state', job)}"
-            time.sleep(1)
+            time.sleep(2)
         told: dict[str, Any] = self.media("sheet", job)
         return told
 
@@ -132,6 +132,7 @@ def test_media_that_are_used_are_refused_by_name(station: Station) -> None:
     station.run("sh", "-ec", """
         by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
         DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
+        mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf  # or a stopped array comes back by itself
         mkfs.ext4 -q "$(by USB-0001)"; mount "$(by USB-0001)" /mnt
         mkswap -q "$(by VIRTIO-0001)" >/dev/null; swapon "$(by VIRTIO-0001)"
         printf secret | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$(by SATA-0001)" -

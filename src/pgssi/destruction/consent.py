@@ -28,9 +28,8 @@ def declared(site: Facts, host: str | None, serial: str) -> dict[str, Any]:
     found = [entry for entry in mine if entry["serial"] == serial]
     if len(found) != 1:
         known = ", ".join(str(entry["serial"]) for entry in mine) or "aucun"
-        raise Refused(
-            f"Refusé : {serial} n'est pas un support déclaré{f' de {host}' if host else ''}. Le déclarer dans site_media (déclarés : {known})."
-        )
+        where = f" de {host}" if host else ""
+        raise Refused(f"Refusé : {serial} n'est pas un support déclaré{where}. Le déclarer dans site_media (déclarés : {known}).")
     state = found[0]["state"]
     if state != "leaving":
         raise Refused(f"Refusé : {serial} est à l'état {state}. Seul un support à l'état leaving s'efface : corriger site_media.")
