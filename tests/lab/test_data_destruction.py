@@ -18,6 +18,7 @@ from pgssi.lab.qemu import Qemu
 from pgssi.paths import ROOT
 
 from .support import INVENTORY, Play, play
+from .test_breaks import breaks_of, sabotage
 
 MACHINES = ROOT / "inventories" / "machines"
 MIB = 1 << 20
@@ -256,3 +257,14 @@ def test_the_sheet_of_a_disk_that_lies_is_no_certificate(station: Station) -> No
     assert record.result == "failure" and record.details["verification"]["ok"] is False
     html = (station.evidence.parent / "pages" / f"{record.id}.html").read_text("utf-8")
     assert "Ceci n&#39;est pas un certificat" in html
+
+
+def test_each_rule_turns_red_on_its_break_and_green_after_the_role(station: Station, tmp_path: Path) -> None:
+    """Green after the role, red after its break; the role puts everything back, and its next run changes nothing."""
+    inventories = (INVENTORY, MACHINES)
+    mine = [one for one in breaks_of("data_destruction", inventories) if one["host"] == "media1"]
+    for attempt in ("broken", "mended"):
+        outcomes = sabotage("media1", mine, tmp_path, inventories)
+        assert [(one["before"], one["after"]) for one in outcomes] == [("conforme", "non_conforme")] * len(mine), attempt
+        assert playbook(station, "data_destruction", "--limit", "media1").succeeded().changed()
+    assert playbook(station, "data_destruction", "--limit", "media1").succeeded().changed() == set()
