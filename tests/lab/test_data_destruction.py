@@ -205,13 +205,13 @@ def test_cut_at_random_moments_it_goes_on_and_ends_true(station: Station, way: s
         time.sleep(chance.uniform(0.5, 8))
         if way == "kill":
             station.run("systemctl", "kill", "--signal=KILL", f"pgssi-media@{job}.service")
+            station.run("sh", "-c", "systemctl reset-failed 'pgssi-media@*'; true")
         elif way == "reset":
             station.qemu.ask("system_reset")
         else:
             station.qemu.cut()
             station.lab.machines.start(station.host)
         station.lab.machines.wait(station.host)
-        station.run("sh", "-c", "systemctl reset-failed 'pgssi-media@*'; true")
     station.start(job)
     told = station.finished(job)
     assert told["end"]["result"] == "erased"
