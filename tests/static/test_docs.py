@@ -24,6 +24,7 @@ PAIRS = {
     "guides/cloisonnement": "guides/network-segmentation",
     "guides/telemaintenance": "guides/remote-maintenance",
     "guides/wifi": "guides/wifi",
+    "guides/destruction": "guides/data-destruction",
 }
 PAGES = sorted(
     path

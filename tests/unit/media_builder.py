@@ -30,7 +30,7 @@ def medium(serial: str, **changes: Any) -> dict[str, Any]:
         "name": "sdz", "path": "/nowhere", "devno": "8:0", "type": "disk", "bus": "sata", "serial": serial, "serials": [serial],
         "wwn": f"0x5000{serial}", "model": "Disk", "revision": "1", "size": 65536, "rotational": True, "removable": False,
         "read_only": False, "discard": False, "contents": [], "holders": [], "mounted": [], "system": [], "swap": [],
-        "last_write": None, "hidden": 0, "firmware": [], **changes,
+        "last_write": None, "hidden": 0, "firmware": [], "parts": [], **changes,
     }  # fmt: skip
 
 
@@ -77,11 +77,11 @@ class Shelf:
     def find(self, wanted: dict[str, Any], detached: tuple[str, ...] = (), begun: bool = False) -> dict[str, Any]:
         """Do what the host's own program does, on these media."""
         facts = program("facts")
-        real, facts.media = facts.media, self.list
+        real, facts.media, facts.looked = (facts.media, facts.looked), self.list, dict
         try:
             found: dict[str, Any] = program("device").Host().find(wanted, detached, begun)
         finally:
-            facts.media = real
+            facts.media, facts.looked = real
         return found
 
     @contextlib.contextmanager

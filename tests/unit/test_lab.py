@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pgssi.errors import InvalidInput
 from pgssi.inventory import load_inventory
 from pgssi.lab.keys import make_keys, pin
 from pgssi.lab.model import LabModel, lab_model
+from pgssi.lab.qemu import Qemu, QemuError
 from pgssi.lab.seed import give_routes, seed, steps
 
 HOSTS = """
@@ -227,3 +229,17 @@ def test_a_wrong_machine_names_the_key(tmp_path: Path, found: str, written: str,
     with pytest.raises(InvalidInput) as caught:
         _model(tmp_path, HOSTS + VIRTUAL.replace(found, written))
     assert [problem.key for problem in caught.value.problems] == [key]
+
+
+def test_a_number_left_by_a_machine_is_not_another_program(tmp_path: Path) -> None:
+    """After a restart of the control node the pid file may name anything: it is neither asked nor killed."""
+    hardware = _model(tmp_path, HOSTS + VIRTUAL).hosts["media"].machine
+    assert hardware
+    folder = tmp_path / "media"
+    folder.mkdir()
+    qemu = Qemu(folder, "lab-media", hardware, "restrict=on")
+    (folder / "pid").write_text(f"{os.getpid()}\n")
+    assert qemu.pid() == 0
+    qemu.cut()
+    with pytest.raises(QemuError):
+        qemu.ask("query-status")

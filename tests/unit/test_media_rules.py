@@ -36,6 +36,7 @@ def test_a_request_that_nothing_is_missing_from_is_accepted() -> None:
         ({"contents": [{"type": "linux_raid_member", "offset": 0}]}, "raid_member"),
         ({"contents": [{"type": "LVM2_member", "offset": 0}]}, "raid_member"),
         ({"read_only": True}, "read_only"),
+        ({"bus": "iscsi"}, "shared_bus"),
         ({"size": 0}, "empty"),
         ({"type": "rom"}, "not_a_disk"),
         ({"hidden": 4096}, "hidden"),

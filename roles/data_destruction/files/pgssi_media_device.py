@@ -104,7 +104,7 @@ class Host:
         asked = {"serial": wanted["serial"], "typed": wanted["serial"], "expected": known}
         medium, told = rules.chosen(asked, facts.media())
         if medium is not None:
-            told = rules.use({**medium, "contents": []} if begun else medium, detached)
+            told = rules.use(medium if begun else facts.looked(dict(medium)), detached)
         if told or medium is None:
             raise Lost(" ; ".join(one["text"] for one in told))
         return dict(medium)

@@ -60,12 +60,13 @@ def _medium(raw: dict[str, Any]) -> dict[str, Any]:
         "removable": bool(raw["rm"]),
         "read_only": bool(raw["ro"]),
         "discard": bool(raw.get("disc-max")),
-        "contents": _contents(raw) if raw["type"] == "disk" else [],
+        "parts": [(part["path"], int(part.get("start") or 0) * SECTOR, part.get("fstype") or "") for part in _parts(raw)],
+        "contents": [],
         "holders": _holders(raw),
         "mounted": [point for point in points if point != "[SWAP]"],
         "system": [point for point in points if point in SYSTEM],
         "swap": [one["path"] for one in family if "[SWAP]" in (one.get("mountpoints") or ())],
-        "last_write": _last_write(raw),
+        "last_write": None,
     }
 
 
@@ -119,40 +120,40 @@ def _holders(raw: dict[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def _contents(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the signatures on the disk and on its partitions: {where, type, label, offset in the disk, in bytes}.
+def looked(medium: dict[str, Any]) -> dict[str, Any]:
+    """Return the medium with the signatures on it, {where, type, label, offset in bytes}, and when it was last written to.
 
     A signature is inside its structure: a LUKS container, whose header must go, begins where the partition begins.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for part in _parts(raw):
-        path, start = part["path"], int(part.get("start") or 0) * SECTOR
+    for path, start, known in medium["parts"]:
         shown = run("wipefs", "--json", path)
         seen = [(one["type"], one.get("label")) for one in (json.loads(shown)["signatures"] if shown.strip() else ())]
-        if not seen and part.get("fstype"):
-            seen = [(part["fstype"], part.get("label"))]
-        for kind, label in seen:
+        for kind, label in seen or ([(known, "")] if known else []):
             found.setdefault((path, kind), {"where": path, "type": kind, "label": label or "", "offset": start})
-    return list(found.values())
+    contents = list(found.values())
+    return {**medium, "contents": contents, "last_write": _last_write(contents)}
 
 
-def _last_write(raw: dict[str, Any]) -> str | None:
-    """Return when a filesystem on the disk was last written to, None when one of them does not tell."""
+def _last_write(contents: list[dict[str, Any]]) -> str | None:
+    """Return when the filesystems were last written to, None when one of the contents does not tell."""
     latest = 0
-    for part in _parts(raw):
-        if part.get("fstype") in ("ext2", "ext3", "ext4"):
-            with contextlib.suppress(OSError), Path(part["path"]).open("rb") as device:
-                device.seek(1024 + 44)
-                mounted, written, _, _, magic = struct.unpack("<IIHHH", device.read(14))
-                if magic == 0xEF53:
-                    latest = max(latest, mounted, written)
-        elif part.get("fstype"):
+    for one in contents:
+        if one["type"] in ("gpt", "dos", "PMBR"):
+            continue
+        if one["type"] not in ("ext2", "ext3", "ext4"):
             return None
+        with contextlib.suppress(OSError), Path(one["where"]).open("rb") as device:
+            device.seek(1024 + 44)
+            mounted, written, _, _, magic = struct.unpack("<IIHHH", device.read(14))
+            if magic == 0xEF53:
+                latest = max(latest, mounted, written)
     return datetime.fromtimestamp(latest, UTC).isoformat() if latest else None
 
 
 def detail(medium: dict[str, Any]) -> dict[str, Any]:
-    """Return the medium with what takes programs to learn: hidden sectors, its own erase commands, its health."""
+    """Return the medium with what takes programs to learn: contents, hidden sectors, its own erase commands, its health."""
+    medium = looked(medium)
     path = medium["path"]
     hidden, commands = 0, []
     if medium["bus"] == "nvme":

@@ -62,9 +62,9 @@ def nwipe(
     ]
     began = counted().get("written", 0)
     last, moved, told = 0, time.monotonic(), time.monotonic()
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_dies_with_us
-    ) as child:
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # Newer ones leave a report where they run.
+    with subprocess.Popen(command, cwd=log.parent, preexec_fn=_dies_with_us, **silent) as child:
         while child.poll() is None:
             time.sleep(LOOK)
             written = counted().get("written", 0) - began

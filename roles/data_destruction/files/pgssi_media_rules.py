@@ -11,6 +11,8 @@ from typing import Any
 Medium = Mapping[str, Any]
 Request = Mapping[str, Any]
 IDENTITY = ("serial", "wwn", "model", "size")
+# Volumes that other hosts may see too.
+NETWORK = ("fc", "fcoe", "iscsi")
 DESTINATIONS = ("internal", "external")
 GUIDANCES = ("pssi", "current", "both")
 RAID = ("linux_raid_member", "isw_raid_member", "ddf_raid_member", "LVM2_member", "zfs_member", "mpath_member", "bcache",
@@ -36,6 +38,7 @@ REFUSALS = {
     "swap": "le support sert d'espace d'échange ({where})",
     "in_use": "le support est utilisé par {holders} : l'en détacher d'abord",
     "multipath": "le support est partagé par plusieurs chemins ({holders})",
+    "shared_bus": "le support est un volume du réseau ({bus}) : d'autres hôtes peuvent s'en servir, l'effacer sur sa baie",
     "raid_member": "le support fait partie d'un ensemble ({kinds}) : l'en détacher, puis le déclarer par detached",
     "destination": "la destination n'est ni internal ni external",
     "guidance": "la doctrine n'est ni pssi, ni current, ni both",
@@ -96,6 +99,8 @@ def use(medium: Medium, detached: Sequence[str] = ()) -> list[dict[str, str]]:
         told.append(text("not_a_disk", type=medium["type"]))
     if not medium["size"]:
         told.append(text("empty"))
+    if medium["bus"] in NETWORK:
+        told.append(text("shared_bus", bus=medium["bus"]))
     if medium["read_only"]:
         told.append(text("read_only"))
     if medium.get("hidden"):

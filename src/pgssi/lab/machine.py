@@ -19,7 +19,7 @@ KEYS = ("bus", "size", "serial", "wwn", "rotational", "read_only", "fails_at", "
 
 @dataclass(frozen=True)
 class Disk:
-    """One extra disk. size and fails_at are in bytes; a write at or over fails_at (-1: nowhere) is an input/output error.
+    """One extra disk. size and fails_at are in bytes; a write that touches the byte fails_at (-1: none) is refused.
 
     lies: it reports every write as done and keeps what it held. wwn: 16 hexadecimal digits, or "".
     """

@@ -55,7 +55,7 @@ class Machines:
             qemu.create(image, public, {"127.0.0.1": f"localhost {host.name}", "::1": "localhost"})
             pin(self._directory, {host.pinned: [qemu.public_key()]})
         qemu.start()
-        self._booted(host)
+        self.wait(host)
         if not made:
             seed(host, partial(self.run, host), self._directory)
             marker.write_text(expected, "utf-8")
@@ -96,7 +96,12 @@ class Machines:
             raise QemuError(f"{shown} : code {done.returncode} : {said[-2000:]}")
         return done.stdout.decode(errors="replace")
 
-    def _booted(self, host: LabHost) -> None:
+    def start(self, host: LabHost) -> None:
+        """Switch a host on again with the disks that it has, and wait until it is up."""
+        self.qemu(host).start()
+        self.wait(host)
+
+    def wait(self, host: LabHost) -> None:
         """Wait until sshd answers and systemd has started everything; a unit that fails is an error of the image."""
         console = self.qemu(host).folder / "console.log"
         answers(host.address, host.port, BOOT_SECONDS, lambda: self._fell(host, console))

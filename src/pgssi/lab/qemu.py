@@ -21,7 +21,7 @@ from pgssi.paths import ROOT
 IMAGES = ROOT / ".cache" / "lab"
 PROGRAM = "qemu-system-x86_64"
 # Tried in this order: some machines have a /dev/kvm that QEMU cannot use.
-ACCELERATORS = (("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", "max,la57=off"))
+ACCELERATORS = (("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"))
 PID = "pid"
 KEY = "ssh_host_ed25519_key"
 OFF_SECONDS = 60

@@ -195,6 +195,14 @@ MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("absent, exigé à partir du palier {palier}", "Ajouter {key} à site_backup."),
         ("missing, demanded from palier {palier} on", "Add {key} to site_backup."),
     ),
+    "medium_twice": (
+        ("support déjà déclaré sur cet hôte : {other}", "N'en garder qu'une entrée."),
+        ("medium already declared on this host: {other}", "Keep one entry."),
+    ),
+    "worth_two_things": (
+        ("contenu déclaré à la fois sauvegardé et sans valeur", "Garder worthless, ou components."),
+        ("content declared both backed up and worthless", "Keep worthless, or components."),
+    ),
     "component_twice": (
         ("composant déjà déclaré en {other}", "Donner un nom unique à chaque composant."),
         ("component already declared at {other}", "Give each component a name of its own."),

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from testinfra.host import Host
 
+from pgssi.inforce import HostContext
 from pgssi.paths import ROLES
 from pgssi.wifi.authority import TRIAL_SERIAL
 from pgssi.wifi.model import Wifi, addresses_of
@@ -159,11 +160,13 @@ def test_sessions_are_in_the_log(server: Any, host: Host, observe: Observe) -> N
 
 @pytest.mark.rule("wifi-traces-on-log-server")
 def test_attempt_on_the_log_server(
-    server: Any, devices: Any, other: Callable[[str], Host], pgssi_plan: Any, observe: Observe
+    server: Any, devices: Any, host: Host, context: HostContext, other: Callable[[str], Host], pgssi_plan: Any, observe: Observe
 ) -> None:
     """A refused throw-away device is looked for on the log server, in a file that an ordinary account cannot read."""
-    bad, keeper = devices.make(other=True), other("log_servers")
-    first = pgssi_plan.inventory.members("log_servers")[0]
+    bad, names = devices.make(other=True), pgssi_plan.inventory.members("log_servers")
+    assert names, "le site n'a pas de serveur de journaux (groupe log_servers)"
+    first = context.name if context.name in names else names[0]
+    keeper = host if first == context.name else other(first)
     root = str(pgssi_plan.inventory.hosts[first].variables.get("wifi_traces") or DEFAULTS["wifi_traces"])
     server.ask(bad)
     end, paths = time.monotonic() + LATER, []
