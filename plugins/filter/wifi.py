@@ -25,7 +25,8 @@ def _load(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> Wifi | None:
 
 def wifi_host(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
     """``hostvars | pgssi.toolkit.wifi_host(inventory_hostname)``: functions, networks, RADIUS… of this host."""
-    return host_view(_load(hostvars, name), name, plain(hostvars[name]["group_names"]))
+    site = hostvars[name]
+    return host_view(_load(hostvars, name), name, plain(site["group_names"]), plain(site.get("site_zones") or {}))
 
 
 def wifi_secrets(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ GROUPS = frozenset(
         "radius_servers",
         "wifi_access_points",
         "wifi_sensors",
+        "guest_portals",
         "workstations",
         "erasure_stations",
     ]

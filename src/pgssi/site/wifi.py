@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from pgssi.site.guests import check_guests
 from pgssi.site.model import Finding, Path, Site, dotted, nearest
 from pgssi.wifi.model import RENEWAL_DAYS
 from pgssi.wifi.naming import site_words, tells, weakness
@@ -22,6 +23,7 @@ def check_wifi(site: Site) -> Iterator[Finding]:
     yield from _zones(site, raw)
     yield from _access_points(site, raw)
     yield from _enterprise(site, raw)
+    yield from check_guests(site, raw)
 
 
 def _unknown(path: Path, name: str, known: list[str], where: str) -> Finding:

@@ -76,4 +76,55 @@ WIFI: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("802.1X sans serveur RADIUS : personne n'entrerait", "Mettre un hôte dans le groupe radius_servers."),
         ("802.1X without a RADIUS server: nobody would enter", "Put a host in group radius_servers."),
     ),
+    "wifi_no_guests": (
+        ("aucun réseau use: guests à desservir", "Déclarer un réseau des visiteurs, ou retirer guests."),
+        ("no network use: guests to serve", "Declare a network for guests, or remove guests."),
+    ),
+    "wifi_portals": (
+        (
+            "la sortie des visiteurs est un hôte, et un seul ; il y en a {count}",
+            "Mettre un hôte, et un seul, dans guest_portals.",
+        ),
+        ("the guests' way out is one host; there are {count}", "Put one host, and only one, in group guest_portals."),
+    ),
+    "wifi_portal_not_gateway": (
+        (
+            "la sortie des visiteurs transmet d'une zone à une autre sans être une passerelle",
+            "Mettre cet hôte aussi dans le groupe gateways : la matrice des flux y vaut.",
+        ),
+        (
+            "the guests' way out forwards between zones and is no gateway",
+            "Put this host in group gateways too: the flow matrix holds there.",
+        ),
+    ),
+    "wifi_guest_address": (
+        ("n'est pas une adresse utilisable ici", "Donner une adresse IP ; leases veut deux adresses IPv4."),
+        ("is no address that can be used here", "Give an IP address; leases takes two IPv4 addresses."),
+    ),
+    "wifi_guest_outside": (
+        ("hors de la zone des visiteurs", "Choisir une adresse de {zone}."),
+        ("outside the guests' zone", "Choose an address of {zone}."),
+    ),
+    "wifi_guest_resolver": (
+        (
+            "résolveur de noms interne pour des visiteurs",
+            "Choisir un résolveur du dehors, ou un qui leur soit réservé et ne connaisse aucun nom interne.",
+        ),
+        (
+            "internal name resolver for guests",
+            "Choose one outside, or one that is theirs alone and knows no internal name.",
+        ),
+    ),
+    "wifi_guest_families": (
+        ("une adresse IPv4, et une IPv6 au plus, sont attendues", "Donner [IPv4] ou [IPv4, IPv6]."),
+        ("one IPv4 address, and one IPv6 at most, are expected", "Give [IPv4] or [IPv4, IPv6]."),
+    ),
+    "wifi_guest_prefix": (
+        ("les appareils ne se donnent d'adresse IPv6 que dans un /64", "Donner un cidr6 en /64 à la zone des visiteurs."),
+        ("devices give themselves an IPv6 address in a /64 only", "Give the guests' zone a cidr6 of /64."),
+    ),
+    "wifi_guest_leases": (
+        ("la première adresse donnée suit la dernière", "Donner [première, dernière]."),
+        ("the first address given comes after the last", "Give [first, last]."),
+    ),
 }

@@ -12,10 +12,13 @@ from datetime import date
 from typing import Any
 
 from pgssi.habilitations import as_date as read_date
+from pgssi.wifi.portal import bridge, portal_view
 
 Vars = Mapping[str, Any]
 PORT, ACCOUNTING_PORT, TRACES_PORT = 1812, 1813, 6515
 ALERT_SIGNAL = -75  # dBm; a stranger weaker than that is the neighbour's
+PORTALS = "guest_portals"
+SESSION_HOURS, CODE_DAYS = 12, 7  # longest session of a guest, longest life of a code; a site may choose less or more
 RENEWAL_DAYS = 365  # the text says "regularly", without a figure; a site may choose less
 USES = ("professionals", "technical", "guests")
 
@@ -69,6 +72,23 @@ class Radius:
 
 
 @dataclass(frozen=True)
+class Guests:
+    """The guests' way out. addresses: of the portal on their network (v4, v6); leases: first and last that it gives, or none.
+
+    uplink: interface that brings their VLAN from access points elsewhere; resolvers: of names, outside or made for guests.
+    """
+
+    addresses: tuple[str, ...]
+    leases: tuple[str, ...]
+    uplink: str
+    resolvers: tuple[str, ...]
+    contact: str
+    terms: tuple[str, ...]
+    session_hours: int
+    code_days: int
+
+
+@dataclass(frozen=True)
 class Wifi:
     """The Wi-Fi of one site. servers: addresses of the RADIUS servers by name; log_servers likewise.
 
@@ -84,6 +104,8 @@ class Wifi:
     renewal_days: int
     known: Mapping[str, str]
     alert_signal: int
+    guests: Guests | None = None
+    portals: tuple[str, ...] = ()
 
     def of(self, use: str) -> tuple[WifiNetwork, ...]:
         """Return the networks of a use."""
@@ -91,8 +113,8 @@ class Wifi:
 
     @property
     def senders(self) -> list[str]:
-        """Return the hosts whose traces go to the log server: RADIUS servers, access points that we manage."""
-        return sorted({*wifi_managed(self.access_points), *self.servers})
+        """Return the hosts whose traces go to the log server: RADIUS servers, portals, access points that we manage."""
+        return sorted({*wifi_managed(self.access_points), *self.servers, *self.portals})
 
     @property
     def enterprise(self) -> tuple[WifiNetwork, ...]:
@@ -147,6 +169,8 @@ def load(hostvars: Mapping[str, Vars], groups: Mapping[str, Sequence[str]]) -> W
         int(raw.get("passphrase_renewal_days", RENEWAL_DAYS)),
         {str(one["bssid"]).lower(): str(one["owner"]) for one in raw.get("known_access_points") or ()},
         int(raw.get("alert_signal", ALERT_SIGNAL)),
+        _guests(raw["guests"]) if raw.get("guests") else None,
+        tuple(sorted(groups.get(PORTALS) or ())) if raw.get("guests") else (),
     )
 
 
@@ -174,8 +198,14 @@ def _radius(raw: Vars) -> Radius:
     )
 
 
+def _guests(raw: Vars) -> Guests:
+    lists = {key: tuple(map(str, raw.get(key) or ())) for key in ("addresses", "leases", "resolvers", "terms")}
+    hours, days = int(raw.get("session_hours", SESSION_HOURS)), int(raw.get("code_days", CODE_DAYS))
+    return Guests(uplink=str(raw.get("uplink") or ""), contact=str(raw["contact"]), session_hours=hours, code_days=days, **lists)
+
+
 def functions(wifi: Wifi | None, name: str, member: Sequence[str]) -> list[str]:
-    """Return what a host is here: radius, access_point, sensor, log_server; most hosts are nothing."""
+    """Return what a host is here: radius, access_point, sensor, portal, log_server; most hosts are nothing."""
     if wifi is None:
         return []
     point = wifi.access_points.get(name)
@@ -183,12 +213,13 @@ def functions(wifi: Wifi | None, name: str, member: Sequence[str]) -> list[str]:
         "radius": "radius_servers" in member and wifi.radius is not None,
         "access_point": point is not None and point.managed and bool(point.radios),
         "sensor": bool({"wifi_access_points", "wifi_sensors"} & set(member)),
+        "portal": PORTALS in member and wifi.guests is not None and bool(wifi.of("guests")),
         "log_server": "log_servers" in member and bool(wifi.senders),
     }
     return [function for function, true in found.items() if true]
 
 
-def host_view(wifi: Wifi | None, name: str, member: Sequence[str]) -> dict[str, Any]:
+def host_view(wifi: Wifi | None, name: str, member: Sequence[str], zones: Vars | None = None) -> dict[str, Any]:
     """Return what the templates of the role need on one host, as plain values."""
     mine = functions(wifi, name, member)
     view: dict[str, Any] = {"functions": mine}
@@ -225,6 +256,11 @@ def host_view(wifi: Wifi | None, name: str, member: Sequence[str]) -> dict[str, 
         }
     if "access_point" in mine:
         view["access_point"] = _point_view(wifi, wifi.access_points[name])
+    if wifi.guests and "portal" in mine:
+        view["portal"] = portal_view(wifi, wifi.guests, zones) | {
+            "gateway": "gateways" in member,
+            "silent": [bridge(one) for one in wifi.networks.values() if one.use != "guests"],
+        }
     return view
 
 
@@ -239,6 +275,7 @@ def _point_view(wifi: Wifi, point: AccessPoint) -> dict[str, Any]:
         # Its own server first when it is one, at the address by which RADIUS knows it.
         "servers": sorted(servers, key=lambda address: address not in local),
         "ports": [wifi.radius.port, wifi.radius.accounting_port] if wifi.radius else [],
+        "portal": point.name in wifi.portals,
         "radios": [
             {
                 "interface": radio.interface,
@@ -249,7 +286,7 @@ def _point_view(wifi: Wifi, point: AccessPoint) -> dict[str, Any]:
                         "ssid": one.ssid,
                         "use": one.use,
                         "security": one.security,
-                        "bridge": f"br{one.vlan or one.name[:12]}",
+                        "bridge": bridge(one),
                     }
                     for one in (wifi.networks[name] for name in radio.networks)
                 ],
