@@ -42,6 +42,7 @@ GROUPS = frozenset(
         "wifi_access_points",
         "wifi_sensors",
         "guest_portals",
+        "wifi_clients",
         "workstations",
         "erasure_stations",
     ]

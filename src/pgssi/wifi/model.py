@@ -205,7 +205,7 @@ def _guests(raw: Vars) -> Guests:
 
 
 def functions(wifi: Wifi | None, name: str, member: Sequence[str]) -> list[str]:
-    """Return what a host is here: radius, access_point, sensor, portal, log_server; most hosts are nothing."""
+    """Return what a host is here: radius, access_point, sensor, client, portal, log_server; most hosts are nothing."""
     if wifi is None:
         return []
     point = wifi.access_points.get(name)
@@ -213,6 +213,7 @@ def functions(wifi: Wifi | None, name: str, member: Sequence[str]) -> list[str]:
         "radius": "radius_servers" in member and wifi.radius is not None,
         "access_point": point is not None and point.managed and bool(point.radios),
         "sensor": bool({"wifi_access_points", "wifi_sensors"} & set(member)),
+        "client": "wifi_clients" in member and bool(wifi.enterprise) and wifi.radius is not None,
         "portal": PORTALS in member and wifi.guests is not None and bool(wifi.of("guests")),
         "log_server": "log_servers" in member and bool(wifi.senders),
     }
@@ -256,6 +257,9 @@ def host_view(wifi: Wifi | None, name: str, member: Sequence[str], zones: Vars |
         }
     if "access_point" in mine:
         view["access_point"] = _point_view(wifi, wifi.access_points[name])
+    if wifi.radius and "client" in mine:
+        first = wifi.enterprise[0]
+        view["client"] = {"ssid": first.ssid, "use": first.use, "server": wifi.radius.name}
     if wifi.guests and "portal" in mine:
         view["portal"] = portal_view(wifi, wifi.guests, zones) | {
             "gateway": "gateways" in member,

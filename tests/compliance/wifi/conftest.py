@@ -76,6 +76,10 @@ class Devices:
         signed = authority.sign(public, authority.Subject(name, use), *signer, **limits)
         return Device(name, private, signed, self.trusted)
 
+    def keys(self) -> tuple[str, str]:
+        """Return the private and the public half of a throw-away key (PEM)."""
+        return key_pair()
+
     def expired(self) -> Device:
         """Return a device whose certificate was good until yesterday."""
         now = datetime.now(UTC)
@@ -297,14 +301,16 @@ class Air:
             not_verified("iw est absent de cet hôte : rien n'a été écouté")
         return dict(json.loads(said))
 
+    def everywhere(self) -> list[Beacon]:
+        """Return the networks on the air, whoever serves them."""
+        if not self.survey["free"]:
+            not_verified("aucune radio libre sur cet hôte : rien n'a été écouté")
+        return read_scan(self.survey["scan"], {network.ssid: network.security for network in self.wifi.networks.values()})
+
     def seen(self) -> list[Beacon]:
         """Return the networks on the air that this host serves."""
-        survey = self.survey
-        if not survey["free"]:
-            not_verified("aucune radio libre sur cet hôte : rien n'a été écouté")
-        securities = {network.ssid: network.security for network in self.wifi.networks.values()}
-        mine = {one["addr"].lower() for one in survey["served"]}
-        return [one for one in read_scan(survey["scan"], securities) if one.bssid.lower() in mine]
+        mine = {one["addr"].lower() for one in self.survey["served"]}
+        return [one for one in self.everywhere() if one.bssid.lower() in mine]
 
     def network(self, ssid: str) -> WifiNetwork:
         """Return a declared network by its name on the air."""

@@ -102,24 +102,15 @@ class Station:
         """Try one profile; return what came of it."""
         for file, content in files.items():
             Path(self.folder, file).write_text(content, encoding="ascii")
-        log, profile = Path(self.folder, f"{name}.log"), Path(self.folder, f"{name}.conf")
         lines = block.replace("@", f"{self.folder}/")
-        profile.write_text(f"ap_scan=1\nfreq_list={freq}\nnetwork={{\n{lines}\nscan_freq={freq}\n}}\n", encoding="ascii")
-        words = [
-            "ip",
-            "netns",
-            "exec",
-            self.space,
-            "wpa_supplicant",
-            "-D",
-            "nl80211",
-            "-i",
-            self.link,
-            "-c",
-            str(profile),
-            "-f",
-            str(log),
-        ]
+        return self.use(name, f"ap_scan=1\nfreq_list={freq}\nnetwork={{\n{lines}\nscan_freq={freq}\n}}\n", seconds)
+
+    def use(self, name, text, seconds):
+        """Try a whole profile; return what came of it."""
+        log, profile = Path(self.folder, f"{name}.log"), Path(self.folder, f"{name}.conf")
+        profile.write_text(text, encoding="ascii")
+        words = ["ip", "netns", "exec", self.space, "wpa_supplicant", "-D", "nl80211", "-i", self.link, "-c", str(profile)]
+        words += ["-f", str(log)]
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end, text, came = time.monotonic() + seconds, "", "ignored"
         while time.monotonic() < end and came == "ignored":
@@ -262,7 +253,52 @@ def plant(ssid, address, seconds):
     return {"said": said, "start": start[-200:], "planted": "type AP" in there}
 
 
-ACTIONS = {action.__name__: action for action in (survey, enter, reach, apart, plant)}
+def twin(profile, real, ssid, files, seconds):
+    """Hold the profile of this device out to the real network, then to false ones of the same name; return what came of each.
+
+    The false server would take any certificate: what it received of the device is in ``shown``.
+    """
+    text = Path(profile).read_text("utf-8") if Path(profile).exists() else ""
+    if not text:
+        return {"profile": False}
+    common = f"ssid={ssid}\nhw_mode=g\nchannel=6\nauth_algs=1\n"
+    server = "".join(f"{key}=@{key}\n" for key in ("ca_cert", "server_cert", "private_key"))
+    own = f"ieee8021x=1\neap_server=1\neap_user_file=@users\n{server}"
+    rsn = "wpa=2\nrsn_pairwise=CCMP\nieee80211w=1\nwpa_key_mgmt="
+    kinds = {
+        "other authority": f"{own}{rsn}WPA-EAP WPA-EAP-SHA256\n",
+        "open": "",
+        "key": f"{rsn}WPA-PSK\nwpa_passphrase=essai-essai\n",
+    }
+    free, found = spare(), {"profile": True, "shown": False, "twins": {}, "sent": 0}
+    with station(*free[-1]) as device:
+        found["real"] = device.use("real", f"freq_list={real}\n{text}", seconds)["came"]
+        device.leave()
+        for kind, more in kinds.items():
+            with station(*free[-2]) as false:
+                for name, content in files.items():
+                    Path(false.folder, name).write_text(content, encoding="ascii")
+                conf, log = Path(false.folder, "twin.conf"), Path(false.folder, "twin.log")
+                conf.write_text(f"interface={false.link}\n{common}{more}".replace("@", f"{false.folder}/"), encoding="ascii")
+                words = ["ip", "netns", "exec", false.space, "hostapd", "-dd", str(conf)]
+                with log.open("w") as out:
+                    false.process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)
+                    end = time.monotonic() + 15
+                    while time.monotonic() < end and "AP-ENABLED" not in log.read_text("utf-8", "replace"):
+                        time.sleep(0.3)
+                    came = device.use(kind.split()[0], f"freq_list=2437\n{text}", seconds)
+                    device.leave()
+                heard = log.read_text("utf-8", "replace")
+                found["twins"][kind] = {
+                    "came": came["came"],
+                    "up": "AP-ENABLED" in heard,
+                    "tried": "Trying to associate" in came["said"],
+                }
+                found["shown"] = found["shown"] or bool(re.search(r"tls_verify_cb.*depth=0", heard))
+    return found
+
+
+ACTIONS = {action.__name__: action for action in (survey, enter, reach, apart, plant, twin)}
 
 
 def main(order):

@@ -1,5 +1,18 @@
-# Run after on_air.py, in the same way: a guest with or without a code, what is outside, and what is inside, each in a
-# namespace of its own on the host that is the guests' way out. Addresses outside are those kept for documentation.
+"""Run on the host that is the guests' way out, after on_air.py and in the same way: guests with or without a code.
+
+What is outside, what is inside and each guest have a namespace of their own; outside are addresses kept for documentation.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+
+from on_air import ACTIONS, run, spare, station
+
 OUTSIDE = ("203.0.113.9", "203.0.113.10", "2001:db8:9::1", "2001:db8:9::2")
 INSIDE = ("203.0.113.13", "203.0.113.14", "2001:db8:a::1", "2001:db8:a::2")
 WEB = 443
@@ -68,8 +81,9 @@ def names(to, name):
     with socket.socket(family(to), socket.SOCK_DGRAM) as line:
         line.settimeout(2)
         asked = b''.join(bytes([len(part)]) + part.encode() for part in name.split('.'))
+        head, tail = bytes((1, 0, 0, 1, 0, 0, 0, 0, 0, 0)), bytes((0, 0, 1, 0, 1))
         try:
-            line.sendto(os.urandom(2) + b'\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00' + asked + b'\\x00\\x00\\x01\\x00\\x01', (to, 53))
+            line.sendto(os.urandom(2) + head + asked + tail, (to, 53))
             said = line.recv(1500)
         except OSError:
             return ''
@@ -273,7 +287,7 @@ def visit(site, air=None):
         found["wrong"] = guest.login("AAAAA-AAAAA")[0]
         found["after_wrong"], found["leaked"] = guest.outside(), server("seen")
         with a_code() as one:
-            status, text = guest.login(one["code"])
+            status, _ = guest.login(one["code"])
             found |= {"status": status, "reached": guest.outside()}
         found["cut"] = guest.outside()
         return found
@@ -368,4 +382,4 @@ def informed(site):
         return [guest.do("page", to) for to in (site["own4"], site["own6"]) if to]
 
 
-ACTIONS |= {action.__name__: action for action in (visit, internal, terms, ends, guarded, traced, informed)}
+ACTIONS.update({action.__name__: action for action in (visit, internal, terms, ends, guarded, traced, informed)})

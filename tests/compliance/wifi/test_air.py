@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -132,6 +133,30 @@ def test_nothing_of_the_access_point_answers(
     if said["came"] != "connected":
         not_verified("l'appareil d'essai n'est pas entré : rien n'est prouvé")
     assert not said["answers"], f"répondent depuis le Wi-Fi : {', '.join(said['answers'][:5])}"
+
+
+def frequency(channel: int) -> int:
+    """Return the middle of a channel in MHz (IEEE 802.11, annex E)."""
+    return 2407 + 5 * channel if channel < 14 else 5000 + 5 * channel
+
+
+@pytest.mark.rule("wifi-channel-planned")
+def test_channels(beacons: Any, wifi: Wifi, context: HostContext, observe: Observe) -> None:
+    """The channels on which the beacons of this access point are received are compared with the plan."""
+    point = wifi.access_points.get(context.name)
+    if not point or not point.radios:
+        not_applicable("cette borne n'a pas de radio déclarée")
+    heard = {(one.ssid, one.freq) for one in beacons()}
+    observe(" ; ".join(f"{ssid} : {freq} MHz" for ssid, freq in sorted(heard)))
+    planned: dict[str, set[int]] = {}
+    for radio in point.radios:
+        for name in radio.networks:
+            planned.setdefault(wifi.networks[name].ssid, set()).add(frequency(radio.channel))
+    strays = [f"{ssid} ({freq} MHz)" for ssid, freq in sorted(heard) if ssid in planned and freq not in planned[ssid]]
+    assert not strays, f"hors du plan : {', '.join(strays)}"
+    own = sorted(frequency(radio.channel) for radio in point.radios)
+    close = [f"{low} et {high} MHz" for low, high in pairwise(own) if high - low < 20]
+    assert not close, f"canaux qui se recouvrent : {', '.join(close)}"
 
 
 @pytest.mark.rule("wifi-guests-apart")

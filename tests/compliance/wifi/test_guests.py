@@ -21,7 +21,12 @@ from pgssi.wifi.model import Wifi, addresses_of
 from pgssi.wifi.portal import portal_view
 
 Observe = Callable[[str], None]
-SCRIPTS = "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("on_air.py", "on_guests.py"))
+AIR, GUESTS = (Path(__file__).with_name(name).read_text("utf-8") for name in ("on_air.py", "on_guests.py"))
+SCRIPT = f"""import sys, types
+air = sys.modules["on_air"] = types.ModuleType("on_air")
+exec({AIR!r}, air.__dict__)
+{GUESTS}
+"""
 DEFAULTS = yaml.safe_load((ROLES / "wifi" / "defaults" / "main.yml").read_text("utf-8"))
 ADMIN = (22, 80, 443, 1812, 5353, 6515)
 DOORS = {53, 80}  # of the portal itself: names, and the page
@@ -47,7 +52,7 @@ class Way:
     def order(self, do: str, **more: Any) -> Any:
         """Have one action of on_guests.py done; the tests cannot judge a host where it could not be."""
         asked = json.dumps({"do": do, "site": dict(self.site), **more})
-        script = f"{SCRIPTS}\nmain(json.loads({json.dumps(asked)}))\n".encode()
+        script = f"{SCRIPT}\nair.main(json.loads({json.dumps(asked)}))\n".encode()
         done = self.host.run("python3 -I -", stdin=script, timeout=400)
         if done.rc:
             not_verified(f"essai impossible : {done.stderr.strip()[-200:]}")
