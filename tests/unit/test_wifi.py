@@ -21,8 +21,10 @@ from pgssi.site import Host, Review, review
 from pgssi.wifi import authority
 from pgssi.wifi.model import host_view, load, secrets_of
 from pgssi.wifi.naming import tells, weakness
+from pgssi.wifi.portal import portal_view
 
-RADIUS = "log1"
+RADIUS, GATEWAY = "log1", "gw1"
+EXTRA = {RADIUS: frozenset(["radius_servers"]), GATEWAY: frozenset(["guest_portals"])}
 
 
 def checked(model: Mapping[str, Any], demo: Path, groups: Mapping[str, frozenset[str]], own: Mapping[str, Any]) -> Review:
@@ -30,7 +32,7 @@ def checked(model: Mapping[str, Any], demo: Path, groups: Mapping[str, frozenset
     hosts = [
         Host(
             name,
-            member | ({"radius_servers"} if name == RADIUS else set()),
+            member | EXTRA.get(name, frozenset()),
             {**model, **own[name], "ansible_user": "pgssi", "site_backup_passphrase": f"a secret of the host {name}"},
         )
         for name, member in groups.items()
@@ -143,3 +145,29 @@ def test_revocations_are_those_of_the_site(tmp_path: Path) -> None:
     assert not authority.revokes(listed, [], own)
     assert not authority.revokes(listed, [(0x1234, day), (0x5678, day)], own)
     assert not authority.revokes("", [], own)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [({}, "il y en a 0"), ({GATEWAY: {"guest_portals"}, RADIUS: {"guest_portals"}}, "il y en a 2"),
+     ({RADIUS: {"guest_portals", "radius_servers"}}, "sans être une passerelle")],
+)  # fmt: skip
+def test_guests_leave_by_one_gateway(wifi_model: Any, groups: Any, own: Any, demo: Path, extra: Any, words: str) -> None:
+    """The guests' way out is one host, and one that forwards by the flow matrix."""
+    hosts = [Host(name, member | extra.get(name, frozenset()), {**wifi_model, **own[name]}) for name, member in groups.items()]
+    assert any(words in one.message for one in review(hosts, [str(demo)], today=TODAY).problems)
+
+
+def test_what_is_internal_to_a_guest() -> None:
+    """Zones and private addresses are internal; the rest of the world, declared as a zone, is not."""
+    zones = {
+        "soins": {"cidr4": "198.18.0.0/24", "cidr6": "2001:db8:1::/64"},
+        "guests": {"cidr4": "10.9.8.0/24", "cidr6": "fd09:8::/64"},
+        "world": {"cidr4": "0.0.0.0/0", "cidr6": "::/0"},
+    }
+    wifi = load({"gw": {"site_wifi": {**WIFI, "guests": {"addresses": ["10.9.8.1"], "contact": "-"}}, "site_zones": zones}}, {})
+    assert wifi and wifi.guests
+    view = portal_view(wifi, wifi.guests, zones)
+    assert {"198.18.0.0/24", "10.0.0.0/8", "192.168.0.0/16"} <= set(view["internal4"]) and "0.0.0.0/0" not in view["internal4"]
+    assert {"2001:db8:1::/64", "fc00::/7", "fe80::/10"} <= set(view["internal6"]) and "::/0" not in view["internal6"]
+    assert view["addresses"] == ["10.9.8.1/24"] and view["own6"] == ""

@@ -17,8 +17,12 @@ WIFI: dict[str, Any] = {
     },
     "access_points": {"irm1": {"secret": "a" * 32}, "guest1": {"secret": "b" * 32}},
     "radius": {"name": "radius.ch-demo.example", "monitor_secret": "c" * 32},
+    "guests": {
+        "addresses": ["10.90.8.1", "fd90:0:0:8::1"], "leases": ["10.90.8.100", "10.90.8.200"],
+        "resolvers": ["198.51.100.53"], "contact": "Service informatique",
+    },
 }  # fmt: skip
-NETS, POINTS = ("site_wifi", "networks"), ("site_wifi", "access_points")
+NETS, POINTS, GUESTS = ("site_wifi", "networks"), ("site_wifi", "access_points"), ("site_wifi", "guests")
 BAD_WIFI: list[tuple[tuple[Any, ...], Any, str]] = [
     # path, new value, part of the message or remedy
     ((*NETS, "soins", "ssid"), "Livebox-4F2A", "« livebox »"),
@@ -59,6 +63,17 @@ BAD_WIFI: list[tuple[tuple[Any, ...], Any, str]] = [
     (("site_wifi", "radius"), ..., "clé absente"),
     (("site_wifi", "radius", "name"), "Radius", "minuscules"),
     (("site_wifi", "radius", "revoked"), [{"serial": "zz", "date": date(2026, 1, 1)}], "hexadécimal"),
+    ((*GUESTS, "addresses"), ["10.90.2.1"], "10.90.8.0/24"),
+    ((*GUESTS, "addresses"), ["fd90:0:0:8::1"], "[IPv4, IPv6]"),
+    ((*GUESTS, "addresses"), ["10.90.8.1", "10.90.8.2"], "[IPv4, IPv6]"),
+    ((*GUESTS, "addresses"), ["10.90.8"], "adresse IP"),
+    ((*GUESTS, "leases"), ["10.90.8.200", "10.90.8.100"], "première"),
+    ((*GUESTS, "leases"), ["fd90:0:0:8::5", "fd90:0:0:8::9"], "adresse IP"),
+    ((*GUESTS, "leases"), ["10.90.8.100"], "au moins 2"),
+    ((*GUESTS, "contact"), ..., "clé absente"),
+    ((*GUESTS, "code_days"), 400, "31"),
+    ((*GUESTS, "uplink"), "eth1; reboot", "interface"),
+    ((*NETS, "visiteurs", "use"), "technical", "réseau des visiteurs"),
     (("site_wifi_authority",), ..., "La définir"),
     (("site_wifi", "netwroks"), {}, "« networks »"),
 ]
