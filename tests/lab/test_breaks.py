@@ -57,9 +57,16 @@ def breaks_of(guide: str = "*", inventories: tuple[Path, ...] = (INVENTORY,)) ->
 
 
 def sabotage(
-    host: str, breaks: list[dict[str, str]], directory: Path, inventories: tuple[Path, ...] = (INVENTORY,)
+    host: str,
+    breaks: list[dict[str, str]],
+    directory: Path,
+    inventories: tuple[Path, ...] = (INVENTORY,),
+    *settings: str,
 ) -> list[Mapping[str, Any]]:
-    """Do these breaks on one host one after the other; return what the tests of their rules said before and after."""
+    """Do these breaks on one host one after the other; return what the tests of their rules said before and after.
+
+    settings: further options of the verifier.
+    """
     plan, outcomes = directory / f"{host}.breaks.json", directory / f"{host}.outcomes.json"
     plan.write_text(json.dumps(breaks), "utf-8")
     outcomes.write_text("[]", "utf-8")
@@ -80,6 +87,7 @@ def sabotage(
             host,
             "--extra-vars",
             "site_palier=3",
+            *settings,
             "--acting",
             "--breaks",
             str(plan),
