@@ -1,4 +1,4 @@
-"""On simulated radios: the whole guide holds, seen on the air and on the wire, and what matters most turns red when it is broken."""
+"""On simulated radios: the whole guide holds, seen on the air and on the wire, and what matters most turns red when broken."""
 
 from __future__ import annotations
 
