@@ -128,36 +128,47 @@ def test_a_medium_of_each_kind_is_blank_from_end_to_end(station: Station, name: 
     assert told["end"]["purged"] is (name == "nvme")
 
 
-def test_media_that_are_used_are_refused_by_name(station: Station) -> None:
-    """The system's own disk, mounted, swap, open LUKS volume, RAID member, read-only: refused, and nothing is written."""
-    station.run("sh", "-ec", """
-        by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
-        mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf  # or a stopped array comes back by itself
-        mkfs.ext4 -q "$(by USB-0001)"; mount "$(by USB-0001)" /mnt
-        mkswap -q "$(by VIRTIO-0001)" >/dev/null; swapon "$(by VIRTIO-0001)"
-        printf secret | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$(by SATA-0001)" -
-        printf secret | cryptsetup open --key-file - "$(by SATA-0001)" coffre
-        mdadm --create /dev/md9 --run --level=1 --raid-devices=2 --metadata=1.2 "$(by SCSI-0001)" missing >/dev/null 2>&1
-    """)  # fmt: skip
-    before = station.qemu.written()
+USE = """
+by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
+systemctl --quiet mask mdmonitor.service
+mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf  # or a stopped array comes back by itself
+DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
+mkfs.ext4 -q "$(by USB-0001)"; mount "$(by USB-0001)" /mnt
+mkswap -q "$(by VIRTIO-0001)" >/dev/null; swapon "$(by VIRTIO-0001)"
+printf secret | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$(by SATA-0001)" -
+printf secret | cryptsetup open --key-file - "$(by SATA-0001)" coffre
+mdadm --create /dev/md9 --run --level=1 --raid-devices=2 --metadata=1.2 "$(by SCSI-0001)" missing >/dev/null 2>&1
+"""
+LEAVE = """
+umount /mnt; swapoff -a; cryptsetup close coffre; mdadm --stop /dev/md9 >/dev/null 2>&1; true
+"""
+
+
+@pytest.fixture
+def used(station: Station) -> Iterator[None]:
+    """Four disks in use, each in its own way; let go afterwards, and what was on them stays."""
+    station.run("sh", "-ec", USE)
+    yield
+    station.run("sh", "-c", LEAVE)
+
+
+def test_media_that_are_used_are_refused_by_name(station: Station, used: None) -> None:
+    """The system's own disk, mounted, swap, open LUKS volume, RAID member, read-only: refused, and no job is opened."""
+    before, quiet = station.media("state"), station.qemu.written()["sata"]
     root = json.loads(station.ask("usb")) | {"serial": "root", "typed": "root"}
     root["approval"]["serial"] = "root"
     told = station.media("request", stdin=json.dumps(root), refused=True)["refusals"]
     assert {"system", "mounted"} <= {one["code"] for one in told}
-    assert station.refused("usb") == ["mounted"]
-    assert station.refused("virtio") == ["swap"]
-    assert station.refused("sata") == ["in_use"]
-    assert station.refused("scsi") == ["in_use", "raid_member"]
-    assert station.refused("locked") == ["read_only"]
-    after = station.qemu.written()
-    assert {name for name in after if after[name] - before[name] > 4096 * 16} == set()
-    station.run("sh", "-ec", "umount /mnt; swapoff -a; cryptsetup close coffre; mdadm --stop /dev/md9 >/dev/null 2>&1")
-    assert station.refused("scsi") == ["raid_member"]
+    found = {name: station.refused(name) for name in ("usb", "virtio", "sata", "scsi", "locked")}
+    assert found == {"usb": ["mounted"], "virtio": ["swap"], "sata": ["in_use"], "scsi": ["in_use", "raid_member"],
+                     "locked": ["read_only"]}  # fmt: skip
+    assert station.media("state") == before
+    assert station.qemu.written()["sata"] == quiet
 
 
 def test_a_closed_volume_and_a_former_member_are_erased_once_detached(station: Station) -> None:
     """What was detached for real, and declared so, is erased; the headers of the encrypted volume go first."""
+    assert station.refused("scsi") == ["raid_member"]
     told = station.erase("sata")
     assert [step["do"] for step in told["steps"]] == ["luks", "overwrite", "verify"]
     assert told["end"]["result"] == "erased" and station.left("sata") == 0
