@@ -136,7 +136,12 @@ def test_what_left_has_its_sheet(
         not_applicable("aucun support n'a quitté le registre")
     sheets = {record["id"]: record["details"].get("medium", record["details"])["serial"] for record in evidence
               if record["kind"] in ("data_destruction", "physical_destruction") and record["result"] == "success"}  # fmt: skip
-    signed = {sheets[record["id"]] for record in evidence if record["id"] in sheets and record["approved"]}
+    # Who agreed cannot be the only one to sign: two persons, two keys.
+    signed = {
+        sheets[record["id"]]
+        for record in evidence
+        if record["id"] in sheets and set(record["approved"]) - {record["details"].get("approval", {}).get("by")}
+    }
     unsigned = set(sheets.values()) - signed
     observe(f"{len(gone)} supports partis, {len(signed)} fiches signées, {len(unsigned)} à signer")
     missing = sorted(one["serial"] for one in gone if one["serial"] not in signed)
