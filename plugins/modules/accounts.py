@@ -110,8 +110,8 @@ def change(module: AnsibleModule) -> dict:
 
 
 def main() -> None:
-    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     """Run the module."""
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     names = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={

@@ -144,12 +144,17 @@ class Accounts:
             self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"pgssi-remote {relay}", "-f", str(path))
         self.rights(path, 0o400, relay, "root")
 
+    def homes(self) -> None:
+        """Let the accounts and sshd reach their homes."""
+        for path in (STATE, STATE / "home"):
+            self.folder(path, 0o755)
+
     def bastion(self, view: dict, codes: dict, sudo_group: bool) -> None:
         people, relays = {one["account"]: one for one in view["accounts"]}, sorted({one["relay"] for one in view["accounts"]})
         for group in (SUPPLIERS, RELAYS, *(["pgssi-sudo"] if sudo_group else [])):
             self.group(group)
-        for path, mode in ((STATE, 0o755), (STATE / "home", 0o755), (FOLDER / "keys", 0o711)):
-            self.folder(path, mode)
+        self.homes()
+        self.folder(FOLDER / "keys", 0o711)
         for relay in relays:
             self.account(relay, RELAYS, "/usr/sbin/nologin", STATE / "home", "Relais PGSSI vers un équipement")
             self.only_groups(relay, set())
@@ -173,8 +178,7 @@ class Accounts:
         self.group(MAINTENANCE)
         sources = ",".join(view["bastion_addresses"])
         options = f'cert-authority,principals="{view["principal"]}",from="{sources}",command="{SESSION}",restrict,pty'
-        for path in (STATE, STATE / "home"):
-            self.folder(path, 0o755)
+        self.homes()
         for login in view["logins"]:
             home = STATE / "home" / login
             self.account(login, MAINTENANCE, "/bin/bash", home, "Maintenance à distance PGSSI")

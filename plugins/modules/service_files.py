@@ -6,6 +6,7 @@ whose matches are removed unless listed; ``units``: [{name, enabled, state, rest
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -105,11 +106,12 @@ class Files:
         """Take the rights of groups and others from everything below a directory."""
         below = (Path(folder, name) for folder, names, plain in os.walk(path) for name in (*names, *plain))
         for one in below:
-            mode = stat.S_IMODE(one.lstat().st_mode)
-            if mode & 0o077 and not one.is_symlink():
-                self._note(one, f"{mode:04o}\n", f"{mode & 0o700:04o}\n")
-                if not self.module.check_mode:
-                    one.chmod(mode & 0o700)
+            with contextlib.suppress(FileNotFoundError):  # the service that writes there goes on meanwhile
+                mode = stat.S_IMODE(one.lstat().st_mode)
+                if mode & 0o077 and not one.is_symlink():
+                    if not self.module.check_mode:
+                        one.chmod(mode & 0o700)
+                    self._note(one, f"{mode:04o}\n", f"{mode & 0o700:04o}\n")
 
     def _file(self, path: Path, wanted: dict) -> None:
         secret = wanted["secret_content"] is not None

@@ -25,6 +25,7 @@ ORDER = (
     "test_breaks::*",
     "test_backup_attacks::*",
     "test_waiver::*",
+    "test_lowering::*",
     "test_access_review::*",
     "test_collection::*",
 )

@@ -133,11 +133,12 @@ def closed(told: str, window: Granted) -> float:
     return float(line.split(" ", 1)[0])
 
 
-def open_windows(away: Away, *people: tuple[str, str], **changes: str) -> list[Granted]:
-    """Open a window for each pair of person and equipment, in one go; hand their certificates over."""
+def open_windows(away: Away, *people: tuple[str, str], more: tuple[str, ...] = (), **changes: str) -> list[Granted]:
+    """Open a window for each pair of person and equipment, in one go; hand their certificates over. more: options."""
     asked = {"purpose": "Bruit sur les coupes axiales", "approver": "rssi", "duration": "30m", **changes}
     requests = [{"person": person, "equipment": equipment, **asked} for person, equipment in people]
-    lines = said(play("remote_session", "-e", json.dumps({"remote_session": "open", "windows": requests})).succeeded(), "Tell it")
+    done = play("remote_session", "-e", json.dumps({"remote_session": "open", "windows": requests}), *more)
+    lines = said(done.succeeded(), "Tell it")
     granted = []
     for line, (person, equipment) in zip(lines, people, strict=True):
         name, path = line.split(" : ", 1)[0], Path(line.split("CertificateFile=", 1)[1].split(" ", 1)[0])
@@ -146,8 +147,8 @@ def open_windows(away: Away, *people: tuple[str, str], **changes: str) -> list[G
     return granted
 
 
-def close_windows(which: str) -> Play:
-    return play("remote_session", "-e", "remote_session=close", "-e", f"window={which}").succeeded()
+def close_windows(which: str, *more: str) -> Play:
+    return play("remote_session", "-e", "remote_session=close", "-e", f"window={which}", *more).succeeded()
 
 
 def ended(process: subprocess.Popen[bytes]) -> float:

@@ -8,11 +8,14 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pgssi.lab.podman import podman
 from pgssi.paths import COMPLIANCE
@@ -245,6 +248,41 @@ def test_the_clock_opens_and_ends(away: Away, inside: Callable[..., str]) -> Non
     told = report(away, window)
     assert not told["details"]["window"]["closed"] or "end" in told["details"]["window"]["reason"]
     assert len(told["details"]["sessions"]) == 1
+
+
+@pytest.fixture
+def crowd(away: Away, inside: Callable[..., str], tmp_path: Path) -> Iterator[tuple[list[str], tuple[str, ...]]]:
+    """Fifty more people of the modality's supplier, declared and with keys of their own, and the options that declare them."""
+    people = [f"acme-essai{number:02}" for number in range(50)]
+    away.run(f"for name in {' '.join(people)}; do ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/$name; done")
+    keys = away.run(f"cd ~/.ssh; cat {' '.join(f'{name}.pub' for name in people)}").stdout.splitlines()
+    suppliers = deepcopy(away.site["site_suppliers"])
+    suppliers["acme-imagerie"]["people"] += [
+        {"id": name, "name": f"Essai {number:02}", "keys": [key]}
+        for number, (name, key) in enumerate(zip(people, keys, strict=True))
+    ]
+    overlay = tmp_path / "crowd.yml"
+    overlay.write_text(yaml.safe_dump({"site_suppliers": suppliers, "site_palier": 2}), "utf-8")
+    declared = ("-e", f"@{overlay}")
+    play("site", *declared, "--limit", f"{BASTION}:{GATEWAY}").succeeded()
+    yield people, declared
+    play("site", "-e", "site_palier=2", "--limit", f"{BASTION}:{GATEWAY}").succeeded()
+    inside(BASTION, f"for name in {' '.join(people)}; do userdel rm-{MODALITY}_$name; done")
+    away.run(f"cd ~/.ssh; rm {' '.join(f'{name} {name}.pub' for name in people)}")
+
+
+def test_fifty_people_work_at_once_and_closing_ends_them_all(away: Away, crowd: tuple[list[str], tuple[str, ...]]) -> None:
+    """Fifty windows opened by one run all let their own person work at the same time; one run closes them and cuts them all."""
+    people, declared = crowd
+    windows = open_windows(away, *((person, MODALITY) for person in people), more=declared)
+    line = "echo parti; exec sleep 4545"
+    with ExitStack() as stack, ThreadPoolExecutor(8) as pool:
+        going = [away.going(away.work(*pair, line), "parti") for pair in zip(people, windows, strict=True)]
+        sessions = list(pool.map(stack.enter_context, going))
+        assert [one.poll() for one in sessions] == [None] * 50
+        close_windows("all", *declared)
+        assert within(CUT, lambda: None not in [one.poll() for one in sessions])
+    assert away.knock((away.place(BASTION).v4, away.port)) == ["nothing"]
 
 
 @pytest.mark.parametrize("palier", [3])

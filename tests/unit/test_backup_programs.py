@@ -90,6 +90,8 @@ def journal(sizes: list[int]) -> list[dict[str, Any]]:
         ([580, 640, 580], 2, 2),  # one of two archives is no longer named, and nothing was journaled
         ([580, 640, 640], 3, 2),  # one in, one out
         ([580], 1, None),
+        ([580, 614, 680], 3, None),  # compression wins at times
+        ([580, 640, 640 - 5], 2, None),  # the same list once more
     ],
 )
 def test_one_archive_less_shows_among_few(
@@ -99,6 +101,11 @@ def test_one_archive_less_shows_among_few(
     store = program("pgssi_backup_store")
     where = repository(tmp_path, sizes)
     assert store.shortened(where, 0, journal(sizes)[:journaled]) == good
+
+
+def test_a_client_without_a_repository_has_shortened_nothing(tmp_path: Path, program: Any) -> None:
+    """A server that replaces another one knows clients that have not written yet."""
+    assert program("pgssi_backup_store").shortened(tmp_path / "main", 0) is None
 
 
 def test_what_the_server_shortened_itself_is_no_attack(tmp_path: Path, program: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pgssi.verify.sudo_policy import SudoPolicy
+from pgssi.verify.sudo_policy import SudoPolicy, named
 
 ASKER, TARGET, COMMAND = {"rm-irm1_jeanne", "%pgssi-suppliers"}, {"rm-irm1", "%pgssi-relays"}, "/usr/local/lib/pgssi/remote-relay"
 RELAYS = [{"usergroup": "pgssi-relays"}]
@@ -62,3 +62,9 @@ def test_tags_of_the_rights_that_apply(who: Any, target: Any, command: str, met:
     right = {"runasusers": [target], "Options": [{"log_input": False}], "Commands": [{"command": command}]}
     policy = SudoPolicy({"User_Specs": [{"User_List": [who], "Cmnd_Specs": [right]}]})
     assert list(policy.tags(ASKER, TARGET, COMMAND)) == ([("log_input", False)] if met else [])
+
+
+def test_one_who_is_taken_out_is_not_the_one_who_is_named() -> None:
+    """``Defaults>!rm-irm1`` is for all others: it must never count as an option of that relay alone."""
+    assert [named({"username": "rm-irm1"}), named({"username": "rm-irm1", "negated": True})] == ["rm-irm1", "!rm-irm1"]
+    assert named({"usergroup": "pgssi-relays", "negated": True}) == "!%pgssi-relays"

@@ -266,14 +266,14 @@ def test_an_open_connection_dies_with_its_flow(wire: Any, pair: Any, me: NetHost
     packet: Packet = ("tcp", pair.source, pair.target, random.randrange(20000, 30000))
     machines, notes = (pair.sender, pair.receiver, me.name), f"/run/pgssi-essai-{packet[3]}"
     for name in machines:
-        wire.order(name, "windows", packets=[packet], seconds=120)
+        wire.order(name, "windows", packets=[packet], seconds=60)
 
     def heard(than: int, patience: float) -> int:
         return int(wire.order(pair.sender, "heard", notes=notes, than=than, patience=patience, timeout=patience + 30))
 
     try:
-        wire.order(pair.receiver, "serve", address=pair.target, port=packet[3], size=1, seconds=100)
-        held = {"source": pair.source, "address": pair.target, "port": packet[3], "seconds": 90, "notes": notes}
+        wire.order(pair.receiver, "serve", address=pair.target, port=packet[3], size=1, seconds=60)
+        held = {"source": pair.source, "address": pair.target, "port": packet[3], "seconds": 55, "notes": notes}
         told = wire.order(pair.sender, "hold", **held)
         assert told == "ready", f"la connexion d'essai ne traverse pas la passerelle : {told}"
         first = heard(2, 10)
@@ -281,7 +281,7 @@ def test_an_open_connection_dies_with_its_flow(wire: Any, pair: Any, me: NetHost
         # What was on its way while the flow was taken away may still have come.
         before = heard(10**6, 1)
         after = heard(before, 4)
-        wire.order(me.name, "windows", packets=[packet], seconds=60)
+        wire.order(me.name, "windows", packets=[packet], seconds=40)
         again = heard(after, 25)
     finally:
         for name in machines:

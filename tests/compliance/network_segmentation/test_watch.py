@@ -22,9 +22,14 @@ TIMER, SERVICE = "pgssi-network-watch.timer", "pgssi-network-watch.service"
 
 def planned(facts: Any, longest: int) -> str:
     """Return what is wrong with the planning of the watch, or an empty text. longest: seconds between two passes."""
-    script = f"""systemctl is-active {TIMER}; next=$(systemctl show -p NextElapseUSecRealtime --value {TIMER})
-    [ -n "$next" ] && date -d "$next" +%s && date +%s"""  # an empty date would be that of midnight
-    said = facts("network-watch", script).split()
+    # While a pass is under way its timer has no next one; an empty date would be that of midnight.
+    script = f"""systemctl is-active {TIMER} || exit 0; next=; tries=40
+    while [ -z "$next" ] && [ $tries -gt 0 ]; do
+        next=$(systemctl show -p NextElapseUSecRealtime --value {TIMER}); tries=$((tries - 1))
+        [ -n "$next" ] || sleep 0.5
+    done
+    [ -n "$next" ] && date -d "$next" +%s && date +%s"""
+    said = facts("network-watch", script, 60).split()
     if said[:1] != ["active"] or len(said) != 3:
         return "la surveillance des raccordements n'est pas planifiée"
     if not -15 <= int(said[1]) - int(said[2]) <= longest + 30:

@@ -55,7 +55,7 @@ def session(account: str, relay: str, marker: str, hold: float) -> None:
     now = int(time.time())
     value = {"id": "verification", "account": account, "relay": relay, "person": "verification", "name": "Vérification",
              "equipment": "verification", "protocol": "tcp", "addresses": ["127.0.0.1"], "login": "",
-             "port": listener.getsockname()[1], "start": now - 5, "end": now + 50}  # fmt: skip
+             "port": listener.getsockname()[1], "start": now - 5, "end": now + 100}  # fmt: skip
     environment = {"PATH": "/usr/bin:/bin", "TERM": "dumb", "PGSSI_WINDOW": "verification", "PGSSI_SESSION": marker[-8:],
                    "PGSSI_MODE": "tcp", "SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 1"}  # fmt: skip
     with undisturbed():
@@ -70,7 +70,7 @@ def session(account: str, relay: str, marker: str, hold: float) -> None:
         select.select([listener], [], [], LOCKED)
     said = b""
     try:
-        listener.settimeout(12)
+        listener.settimeout(40)
         with listener.accept()[0] as line:
             window.unlink(missing_ok=True)
             os.write(terminal, marker.encode() + b"\n")

@@ -150,7 +150,7 @@ class Live:
     seconds: float = 0.0
     said: str = ""
 
-    def hear(self, word: str, patience: float = 15) -> bool:
+    def hear(self, word: str, patience: float = 50) -> bool:
         end = time.monotonic() + patience
         while time.monotonic() < end:
             self.said = self.host.run(f"cat /run/{self.unit}.out 2>&1").stdout
