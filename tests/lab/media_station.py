@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -110,20 +109,15 @@ class Station:
 
     def erase(self, name: str, **changes: Any) -> dict[str, Any]:
         """Ask, run to the end, and return what the sheet is made of."""
-        job = self.open(name, **changes)
-        self.start(job)
-        return self.finished(job)
+        return self.finished(self.open(name, **changes))
 
     def start(self, job: str) -> None:
         """Begin, or go on, in the job's own unit."""
         self.run("systemctl", "start", "--no-block", f"pgssi-media@{job}.service")
 
     def finished(self, job: str) -> dict[str, Any]:
-        """Wait for the end of a job and return what the sheet is made of."""
-        end = time.monotonic() + END
-        while not (state := self.media("state", job))["result"]:
-            assert time.monotonic() < end, f"{job} does not end: {state}"
-            time.sleep(1)
+        """Begin, or go on, to the end of a job, and return what the sheet is made of."""
+        self.run("systemctl", "start", "--wait", f"pgssi-media@{job}.service", timeout=END)
         told: dict[str, Any] = self.media("sheet", job)
         return told
 

@@ -20,7 +20,7 @@ KINDS: tuple[tuple[str, dict[str, Any], int], ...] = (
     ("virtio", {}, 1),
     ("usb", {}, 1),
     ("sata", {"destination": "external"}, 4),
-    ("scsi", {"destination": "external", "guidance": "both"}, 4),
+    ("scsi", {}, 1),
     ("flash", {"destination": "external"}, 1),
     ("nvme", {"destination": "external", "guidance": "current"}, 1),
 )

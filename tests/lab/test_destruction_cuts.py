@@ -58,7 +58,6 @@ def test_cut_at_a_random_moment_it_goes_on_and_ends_true(station: Station, numbe
     cut(station, way, job)
     state = station.media("state", job)
     assert state["result"] is None or station.left(name) == 0, state
-    station.start(job)
     told = station.finished(job)
     assert told["end"]["result"] == "erased", (way, name, moment)
     assert told["runs"] == (2 if state["result"] is None else 1)
@@ -71,7 +70,6 @@ def test_the_work_follows_the_disk_when_names_change_at_a_restart(station: Stati
     job = station.open("scsi")
     path = station.media("state", job)["medium"]["path"]
     station.plug(station.hardware.disks[::-1])
-    station.start(job)
     told = station.finished(job)
     assert told["end"]["result"] == "erased" and station.left("scsi") == 0
     assert {step["device"] for step in told["done"]} != {path}

@@ -155,7 +155,7 @@ def test_exactly_the_media_that_were_rightly_asked_for_are_blank(station: Statio
         left = [(disk, station.left(disk.name)) for disk in crowd.disks]
         assert {disk.serial for disk, count in left if not count} == crowd.blank
         assert [disk.name for disk, count in left if disk.serial not in crowd.blank and count < SIZE // 2] == []
-    every = {code for code, _ in SPOILS} | set(USES.values()) | {"busy", "run", "race", "leave", "mount", "pull"}
-    assert set(seen) == every - {""}
     results = Counter(one["result"] for one in station.media("state"))
     assert results == {"erased": crowd.ended} | ({None: len(crowd.open)} if crowd.open else {})
+    every = {code for code, _ in SPOILS} | set(USES.values()) | {"busy", "run", "race", "leave", "mount", "pull"}
+    assert set(seen) == every - {""}
