@@ -20,6 +20,14 @@ MACHINES = ROOT / "inventories" / "machines"
 MIB = 1 << 20
 SIZE = 64 * MIB
 MARKER = b"DOSSIER-PATIENT-"
+# What takes disks into use; a stopped array must not come back by itself, and an initramfs takes a minute under emulation.
+TOOLS = """
+systemctl --quiet mask mdmonitor.service
+mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf
+echo update_initramfs=no > /etc/initramfs-tools/update-initramfs.conf
+DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
+by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
+"""
 END = 1200.0  # seconds that a destruction may take on a busy machine under emulation
 
 

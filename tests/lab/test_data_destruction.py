@@ -11,7 +11,7 @@ import pytest
 
 from pgssi.evidence import Journal
 
-from .media_station import MACHINES, SIZE, Station
+from .media_station import MACHINES, SIZE, TOOLS, Station
 from .support import INVENTORY, verify
 from .test_breaks import breaks_of, sabotage
 
@@ -42,10 +42,6 @@ def test_a_medium_of_each_kind_is_blank_from_end_to_end(station: Station, name: 
 
 
 USE = """
-by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
-systemctl --quiet mask mdmonitor.service
-mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf  # or a stopped array comes back by itself
-DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
 mkfs.ext4 -q "$(by USB-0001)"; mount "$(by USB-0001)" /mnt
 mkswap -q "$(by VIRTIO-0001)" >/dev/null; swapon "$(by VIRTIO-0001)"
 printf secret | cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$(by SATA-0001)" -
@@ -60,7 +56,7 @@ umount /mnt; swapoff -a; cryptsetup close coffre; mdadm --stop /dev/md9 >/dev/nu
 @pytest.fixture
 def used(station: Station) -> Iterator[None]:
     """Four disks in use, each in its own way; let go afterwards, and what was on them stays."""
-    station.run("sh", "-ec", USE)
+    station.run("sh", "-ec", TOOLS + USE)
     yield
     station.run("sh", "-c", LEAVE)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pgssi.lab.machine import Disk
 
-from .media_station import MIB, Station, request
+from .media_station import MIB, TOOLS, Station, request
 
 SEED, REQUESTS, BOOTS = 4, 1000, 4
 SIZE = 8 * MIB
@@ -21,13 +21,10 @@ USES = {"free": "", "formatted": "", "closed": "", "mounted": "mounted", "swap":
         "member": "raid_member", "running": "in_use", "locked": "read_only",
         "away": "serial_unknown", "twin": "serial_shared", "system": "system"}  # fmt: skip
 USE = """
-systemctl --quiet mask mdmonitor.service
-mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf  # or a stopped array comes back by itself
-DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
 luks() { printf secret | cryptsetup luksFormat -q --type luks1 --pbkdf-force-iterations 1000 "$1" -; }
 array() { mdadm --create "/dev/md/$2" --run --level=1 --raid-devices=2 --metadata=1.2 "$1" missing >/dev/null 2>&1; }
 use() {
-    disk=$(lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }')
+    disk=$(by "$1")
     case $2 in
         formatted) mkfs.ext4 -qF -E nodiscard "$disk" ;;
         mounted) mkfs.ext4 -qF -E nodiscard "$disk"; mkdir -p "/srv/$1"; mount "$disk" "/srv/$1" ;;
@@ -79,7 +76,7 @@ class Crowd:
                     if disk.serial not in self.open}  # fmt: skip
         self.use |= dict.fromkeys(away, "away") | {"TWIN-0001": "twin", "root": "system"}
         words = [f"use {serial} {use}" for serial, use in self.use.items()]
-        self.station.run("sh", "-ec", "\n".join([USE, *words]))
+        self.station.run("sh", "-ec", "\n".join([TOOLS, USE, *words]))
 
     def go_on(self, away: set[str]) -> None:
         """Go on with what the last start has left open."""
