@@ -90,8 +90,7 @@ class ActionModule(ActionBase):
             raise consent.Refused(f"Refusé : le numéro saisi « {typed} » n'est pas {entry['serial']}. Rien n'a été touché.")
         if self._task.check_mode:
             return {"changed": True, "lines": ["mode d'essai : rien n'est effacé"]}
-        running = self._running(entry)
-        job = running["job"] if running else self._ask("request", self._request(entry, typed))["job"]
+        job = self._resumed(entry) or self._ask("request", self._request(entry, typed))["job"]
         self._follow(job)
         told = json.loads(self._call([PROGRAM, "sheet", job])["stdout"])
         wanted = sheet.fields(told, entry)
@@ -126,8 +125,16 @@ class ActionModule(ActionBase):
                    if one.get("host") == self._host and one["state"] == "leaving"}  # fmt: skip
         return [entry["serial"], *([] if waiting - done else [self._host])]
 
+    def _resumed(self, entry: Mapping[str, Any]) -> str | None:
+        """Return the job that goes on. One that has written nothing is forgotten: all that it needs is looked at again."""
+        running = self._running(entry)
+        if running and not running["begun"]:
+            self._call([PROGRAM, "cancel", running["job"]])
+            return None
+        return str(running["job"]) if running else None
+
     def _running(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the job that has begun on this medium and has not ended."""
+        """Return the job that is open on this medium."""
         states = json.loads(self._call([PROGRAM, "state"])["stdout"])
         mine = [one for one in states if one["medium"]["serial"] == entry["serial"] and one["result"] is None]
         return mine[-1] if mine else None

@@ -8,22 +8,27 @@ from typing import Any
 
 from pgssi.catalogue import load_catalogue
 from pgssi.lab.lifecycle import Lab
-from pgssi.paths import ROOT
 
+from .media_station import MACHINES
 from .support import INVENTORY, Play, play, verify
 from .test_breaks import breaks_of, sabotage
 
-MACHINES = ROOT / "inventories" / "machines"
 INVENTORIES = (INVENTORY, MACHINES)
 BATCHES = 4
 
 
 def machines(*hosts: str) -> Iterator[Lab]:
-    """Give these hosts on their first day, and take them down at the end."""
+    """Give these hosts on their first day, and take them down at the end; the lab as a whole when one is a container."""
     lab = Lab.load([str(INVENTORY), str(MACHINES)])
     lab.reset(*hosts)
-    yield lab
-    lab.down()
+    try:
+        yield lab
+    finally:
+        known = [lab.model.hosts[name] for name in hosts]
+        if all(host.machine for host in known):
+            lab.machines.remove(*known)
+        else:
+            lab.down()
 
 
 def hardened(host: str, guidance: str = "pssi") -> Play:

@@ -36,11 +36,11 @@ def medium(serial: str, **changes: Any) -> dict[str, Any]:
 
 def request(_serial: str, **changes: Any) -> dict[str, Any]:
     """Return a request that nothing is missing from."""
-    serial = _serial
+    serial, destination = _serial, changes.get("destination", "internal")
     return {
-        "serial": serial, "typed": serial, "destination": "internal", "palier": 2, "guidance": "pssi", "operator": "jean",
+        "serial": serial, "typed": serial, "destination": destination, "palier": 2, "guidance": "pssi", "operator": "jean",
         "content": {"worthless": "postes de formation"}, "detached": [],
-        "approval": {"by": "claire", "serial": serial, "destination": "internal", "until": "2099-01-01T00:00:00+00:00"},
+        "approval": {"by": "claire", "serial": serial, "destination": destination, "until": "2099-01-01T00:00:00+00:00"},
         **changes,
     }  # fmt: skip
 
@@ -74,12 +74,12 @@ class Shelf:
         """Return the media that are plugged in."""
         return [one for one in self.media.values() if not one.get("gone")]
 
-    def find(self, wanted: dict[str, Any], detached: tuple[str, ...] = (), begun: bool = False) -> dict[str, Any]:
+    def find(self, wanted: dict[str, Any], request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Do what the host's own program does, on these media."""
         facts = program("facts")
         real, facts.media, facts.looked = (facts.media, facts.looked), self.list, dict
         try:
-            found: dict[str, Any] = program("device").Host().find(wanted, detached, begun)
+            found: dict[str, Any] = program("device").Host().find(wanted, request)
         finally:
             facts.media, facts.looked = real
         return found

@@ -124,6 +124,30 @@ def test_another_disk_at_the_same_place_is_not_touched(tmp_path: Path) -> None:
     assert shelf.holds_data("A1") and shelf.holds_data("B2")
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"mounted": ["/mnt"]}, "monté"),
+        ({"contents": [{"type": "linux_raid_member", "offset": 0}]}, "ensemble"),
+        ({"last_write": "2026-11-20T00:00:00+00:00"}, "plus ancienne"),
+    ],
+)
+def test_all_that_was_asked_must_still_hold_when_the_first_byte_is_written(
+    tmp_path: Path, changes: dict[str, Any], why: str
+) -> None:
+    """Mounted, made part of an array, or written to after its backup, between the request and the work: nothing is written."""
+    shelf = shelf_of(tmp_path)
+    backups = {"backups": [{"component": "dossiers", "backup_date": "2026-11-18T00:00:00+00:00"}]}
+    job = opened(shelf, tmp_path / "jobs", content=backups)
+    asked = dict(shelf.media["A1"])
+    shelf.media["A1"] |= changes
+    with pytest.raises(engine.Stopped, match=why):
+        engine.Engine(job, shelf).run()
+    assert job.state()["begun"] is False
+    shelf.media["A1"] = asked
+    assert engine.Engine(job, shelf).run()["end"]["result"] == "erased"
+
+
 def test_a_resumed_pass_writes_no_less_than_the_whole(tmp_path: Path) -> None:
     """What the journal says was reached is not written again, and everything after it is."""
     shelf = shelf_of(tmp_path, size=32 * MIB)
@@ -131,7 +155,7 @@ def test_a_resumed_pass_writes_no_less_than_the_whole(tmp_path: Path) -> None:
     path = Path(shelf.media["A1"]["path"])
     with path.open("r+b") as file:
         file.write(bytes(8 * MIB))
-    job.write("run")
+    job.write("begins")
     job.write("reached", step=0, offset=8 * MIB)
     state = engine.Engine(job, shelf).run()
     assert (state["done"][0]["from"], state["done"][0]["written"]) == (8 * MIB, 24 * MIB)
@@ -212,3 +236,17 @@ def test_the_commands_that_a_device_offers_are_read_from_what_it_says() -> None:
     shown = "Commands:\n\t*\tBLOCK_ERASE_EXT command\nSecurity: \n\t\tsupported\n\tnot\tfrozen\n\t\tsupported: enhanced erase\n"
     assert facts.ata_commands(shown) == ["ata-sanitize-block", "ata-security-erase-enhanced"]
     assert facts.ata_commands(shown.replace("not\tfrozen", "frozen")) == ["ata-sanitize-block"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "hidden"),
+    [
+        ("/dev/sda:\n max sectors   = 131072/131072, HPA is disabled\n", 0),
+        ("/dev/sda:\n max sectors   = 78125000/78165360, HPA is enabled\n", 40360),
+        ("/dev/sda:\n max sectors   = 976773168/976773168, ACCESSIBLE MAX ADDRESS disabled\n", 0),
+        ("", 0),
+    ],
+)
+def test_hidden_sectors_are_counted(shown: str, hidden: int) -> None:
+    """The area that an ATA disk hides is told by two numbers; some disks have none and say nothing."""
+    assert facts.ata_hidden(shown) == hidden

@@ -9,6 +9,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pgssi_media_facts as facts
@@ -95,16 +96,20 @@ def _opened(path: str) -> int:
 class Host:
     """The media of this host, as the kernel knows them now."""
 
-    def find(self, wanted: dict[str, Any], detached: tuple[str, ...] = (), begun: bool = False) -> dict[str, Any]:
+    def find(self, wanted: dict[str, Any], request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the medium of that identity, whatever its device is called today. Raises Lost.
 
-        begun: signatures on it are those of what is being erased, and refuse nothing any more.
+        request: what was asked, as long as nothing is written; all of it must still hold. Without it, signatures on the
+        medium are those of what is being erased, and refuse nothing any more.
         """
         known = {key: wanted[key] for key in rules.IDENTITY}
         asked = {"serial": wanted["serial"], "typed": wanted["serial"], "expected": known}
         medium, told = rules.chosen(asked, facts.media())
-        if medium is not None:
-            told = rules.use(medium if begun else facts.looked(dict(medium)), detached)
+        if medium is not None and request is None:
+            told = rules.use(medium)
+        elif medium is not None:
+            medium = facts.looked(dict(medium))
+            told = rules.missing(request, medium, datetime.now(UTC))
         if told or medium is None:
             raise Lost(" ; ".join(one["text"] for one in told))
         return dict(medium)
@@ -117,7 +122,7 @@ class Host:
             number = os.fstat(device.handle).st_rdev
             if f"{os.major(number)}:{os.minor(number)}" != medium["devno"]:
                 raise Lost(f"{medium['path']} a changé de support")
-            self.find(medium, begun=True)
+            self.find(medium)
             yield device
         finally:
             device.close()

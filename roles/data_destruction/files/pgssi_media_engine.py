@@ -68,10 +68,11 @@ class Engine:
 
     def _step(self, state: dict[str, Any]) -> None:
         step = state["steps"][self.number]
-        begun = bool(state["done"]) or state["offset"] > 0 or state["runs"] > 0
-        medium = self.host.find(state["medium"], tuple(state["request"].get("detached") or ()), begun)
+        medium = self.host.find(state["medium"], None if state["begun"] else state["request"])
         began = time.time()
         with self.host.opened(medium) as device:
+            if not state["begun"]:
+                self.job.write("begins")
             before = device.counted()
             told = self.steps[step["do"]](device, step, state["offset"])
             after = device.counted()

@@ -161,8 +161,7 @@ def detail(medium: dict[str, Any]) -> dict[str, Any]:
             known = json.loads(run("nvme", "id-ctrl", "--output-format=json", path) or "{}")
             commands = nvme_commands(int(known.get("sanicap", 0)), int(known.get("fna", 0)), int(known.get("oacs", 0)))
     elif medium["bus"] in ("sata", "ata"):
-        limits = re.search(r"max sectors\s*=\s*(\d+)/(\d+)", run("hdparm", "-N", path))
-        hidden = max(0, int(limits[2]) - int(limits[1])) if limits else 0
+        hidden = ata_hidden(run("hdparm", "-N", path))
         commands = ata_commands(run("hdparm", "-I", path))
     elif medium["bus"] in ("scsi", "sas"):
         commands = scsi_commands(path)
@@ -176,6 +175,12 @@ def nvme_commands(sanicap: int, fna: int, oacs: int) -> list[str]:
         found += ["nvme-format-crypto"] if fna & 4 else []
         found.append("nvme-format")
     return found
+
+
+def ata_hidden(shown: str) -> int:
+    """Return how many sectors an ATA device hides (host-protected area) from ``hdparm -N``; 0 when it has no such area."""
+    limits = re.search(r"max sectors\s*=\s*(\d+)/(\d+)", shown)
+    return max(0, int(limits[2]) - int(limits[1])) if limits else 0
 
 
 def ata_commands(shown: str) -> list[str]:

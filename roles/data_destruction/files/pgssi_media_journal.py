@@ -77,18 +77,21 @@ class Job:
         return [fact for fact in facts if isinstance(fact, dict) and "event" in fact]
 
     def state(self) -> dict[str, Any]:
-        """Return {job, request, medium, steps, step, offset, progress, done, errors, stopped, runs, end}.
+        """Return {job, request, medium, steps, step, offset, progress, done, errors, stopped, runs, begun, end}.
 
-        step and offset: where to go on from; progress: bytes of that step, for people; end: the last word, or None.
+        step and offset: where to go on from; progress: bytes of that step, for people; begun: the medium may have been
+        written to; end: the last word, or None.
         """
         state: dict[str, Any] = {"job": self.name, "step": 0, "offset": 0, "progress": 0, "done": [], "errors": [],
-                                 "stopped": None, "runs": 0, "end": None}  # fmt: skip
+                                 "stopped": None, "runs": 0, "begun": False, "end": None}  # fmt: skip
         for fact in self.lines():
             event = fact["event"]
             if event == "asked":
                 state |= {key: fact[key] for key in ("request", "medium", "steps")} | {"asked": fact["at"]}
             elif event == "run":
                 state |= {"runs": state["runs"] + 1, "stopped": None}
+            elif event == "begins":
+                state["begun"] = True
             elif event == "stopped":
                 state["stopped"] = fact["reason"]
             elif event in ("reached", "progress") and fact["step"] == state["step"]:

@@ -24,7 +24,7 @@ class LoopHost(Host):
         """Take the medium that stands for the file."""
         self.medium = medium
 
-    def find(self, _wanted: dict[str, Any], _detached: tuple[str, ...] = (), _begun: bool = False) -> dict[str, Any]:
+    def find(self, _wanted: dict[str, Any], _request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return it."""
         return self.medium
 

@@ -167,6 +167,11 @@ def _content(content: Mapping[str, Any], medium: Medium) -> list[dict[str, str]]
     return told
 
 
+def missing(request: Request, medium: Medium, now: datetime) -> list[dict[str, str]]:
+    """Return why a medium may not be written to as it is now, and as it was asked for."""
+    return use(medium, tuple(request.get("detached") or ())) + permission(request, medium, now)
+
+
 def refusals(request: Request, media: Sequence[Medium], busy: Mapping[str, str], now: datetime) -> list[dict[str, str]]:
     """Return every reason not to do what is asked; none means that it may be done.
 
@@ -175,7 +180,7 @@ def refusals(request: Request, media: Sequence[Medium], busy: Mapping[str, str],
     medium, told = chosen(request, media)
     if medium is None:
         return told
-    told = use(medium, tuple(request.get("detached") or ())) + permission(request, medium, now)
+    told = missing(request, medium, now)
     if medium["serial"] in busy:
         told.append(text("busy", job=busy[medium["serial"]]))
     if not told and not plan(request, medium):

@@ -87,7 +87,7 @@ class Machines:
         pinned = (f"-oUserKnownHostsFile={self._directory / 'known_hosts'}", "-oStrictHostKeyChecking=yes", "-oBatchMode=yes")
         place = ("-p", str(host.port), "-i", str(self._directory / "keys" / "pgssi"), f"pgssi@{host.address}")
         try:
-            done = subprocess.run(["ssh", *pinned, "-oConnectTimeout=30", *place, f"sudo -n -- {shlex.join(words)}"],
+            done = subprocess.run(["ssh", *pinned, "-oConnectTimeout=120", *place, f"sudo -n -- {shlex.join(words)}"],
                                   input=stdin or b"", capture_output=True, timeout=timeout, check=False)  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise QemuError(f"{shown} : sans réponse après {timeout:.0f} s") from error

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from pgssi.destruction import register
 from pgssi.verify import not_applicable
 
 PROGRAM = "/usr/local/sbin/pgssi-media"
@@ -129,15 +130,9 @@ def test_what_left_has_its_sheet(
     site: Mapping[str, Any], evidence: Sequence[Mapping[str, Any]], observe: Callable[[str], None]
 ) -> None:
     """The register of media is compared with the signed sheets of the evidence journal, serial number by serial number."""
-    register = site.get("site_media") or ()
-    gone = [one for one in register if one["state"] in ("erased", "reassigned", "destroyed")
-            or (one["state"] == "leaving" and str(one["transfer"]) < date.today().isoformat())]  # fmt: skip
-    if not gone:
+    left = register.gone(site.get("site_media") or (), date.today())
+    if not left:
         not_applicable("aucun support n'a quitté le registre")
-    sheets = {record["id"]: record["details"].get("medium", record["details"])["serial"] for record in evidence
-              if record["kind"] in ("data_destruction", "physical_destruction") and record["result"] == "success"}  # fmt: skip
-    signed = {sheets[record["id"]] for record in evidence if record["id"] in sheets and record["approved"]}
-    unsigned = set(sheets.values()) - signed
-    observe(f"{len(gone)} supports partis, {len(signed)} fiches signées, {len(unsigned)} à signer")
-    missing = sorted(one["serial"] for one in gone if one["serial"] not in signed)
+    missing = sorted(one["serial"] for one in left if not any(register.answers(record, one) for record in evidence))
+    observe(f"{len(left)} supports partis, {len(left) - len(missing)} fiches signées")
     assert not missing, f"sans fiche signée : {', '.join(missing)}"
