@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from test_site_check import model as model
 from test_site_check import own as own
 from wifi_faults import BAD_WIFI, PASSPHRASE, WIFI
 
+from pgssi.paths import ROOT
 from pgssi.site import Host, Review, review
 from pgssi.wifi import authority
 from pgssi.wifi.model import host_view, load, secrets_of
@@ -171,3 +174,16 @@ def test_what_is_internal_to_a_guest() -> None:
     assert {"198.18.0.0/24", "10.0.0.0/8", "192.168.0.0/16"} <= set(view["internal4"]) and "0.0.0.0/0" not in view["internal4"]
     assert {"2001:db8:1::/64", "fc00::/7", "fe80::/10"} <= set(view["internal6"]) and "::/0" not in view["internal6"]
     assert view["addresses"] == ["10.9.8.1/24"] and view["own6"] == ""
+
+
+def test_a_password_that_makers_ship_is_found_in_its_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash of a known password opens, another's and a locked one do not."""
+    monkeypatch.syspath_prepend(str(ROOT / "plugins" / "modules"))
+    module = import_module("known_passwords")
+    hashes = {
+        word: run(["perl", "-e", "print crypt(shift, '$6$pgssi$')", word], capture_output=True, text=True, check=True).stdout
+        for word in ("admin", "Vrai!")
+    }
+    assert module.opens(hashes["admin"], ["root", "admin"])
+    assert not module.opens(hashes["Vrai!"], ["root", "admin"])
+    assert not module.opens(f"!{hashes['admin']}", ["root", "admin"])

@@ -74,6 +74,27 @@ def test_shared_key(air: Any, beacons: Any, wifi: Wifi, site: Mapping[str, Any],
         assert age <= limit, f"{one.ssid} : clé inchangée depuis {age} jours (limite : {limit})"
 
 
+TRY = """
+my @tries = split /,/, shift; open my $file, "<", "/etc/shadow" or die "shadow: $!";
+while (<$file>) {
+    my ($name, $hash) = split /:/;
+    next if $hash =~ /^[!*]/;
+    print "$name\\n" if $hash eq "" or grep { (crypt($_, $hash) // "") eq $hash } $name, @tries;
+}
+"""
+SHIPPED = "admin,password,root,ubnt,raspberry,cisco,aruba,1234,12345678,changeme"
+
+
+@pytest.mark.rule("wifi-admin-password")
+def test_passwords_that_makers_ship(host: Host, observe: Observe) -> None:
+    """Makers' passwords, the account's own name and none at all are tried against every password hash of this host."""
+    done = host.run("perl -e %s %s", TRY, SHIPPED)
+    observe(f"comptes ouverts : {done.stdout.split() or 'aucun'}")
+    if done.rc:
+        not_verified(f"les mots de passe ne se lisent pas : {done.stderr.strip()[-100:]}")
+    assert not done.stdout.strip(), f"s'ouvrent avec un mot de passe d'origine : {', '.join(done.stdout.split())}"
+
+
 @pytest.mark.rule("wifi-8021x")
 def test_key_management_on_the_air(beacons: Any, observe: Observe) -> None:
     """The key managements in the beacons of networks declared enterprise are read, as another radio receives them."""
