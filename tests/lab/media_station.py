@@ -28,7 +28,7 @@ echo update_initramfs=no > /etc/initramfs-tools/update-initramfs.conf
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
 by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
 """
-END = 1200.0  # seconds that a destruction may take on a busy machine under emulation
+END = 3600.0  # seconds that a command may take under emulation, on a machine that is busy with something else
 
 
 def table(size: int) -> bytes:
@@ -76,7 +76,7 @@ class Station:
         """Return the serial number of a disk."""
         return next(disk.serial for disk in self.hardware.disks if disk.name == name)
 
-    def run(self, *words: str, stdin: str = "", timeout: float = 600) -> str:
+    def run(self, *words: str, stdin: str = "", timeout: float = END) -> str:
         """Run a command as root."""
         return self.lab.machines.run(self.host, *words, stdin=stdin.encode(), timeout=timeout)
 
@@ -125,7 +125,7 @@ class Station:
 
     def finished(self, job: str) -> dict[str, Any]:
         """Begin, or go on, to the end of a job, and return what the sheet is made of."""
-        self.run("systemctl", "start", "--wait", f"pgssi-media@{job}.service", timeout=END)
+        self.run("systemctl", "start", "--wait", f"pgssi-media@{job}.service")
         told: dict[str, Any] = self.media("sheet", job)
         return told
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pgssi.lab.machine import Disk
 
-from .media_station import MIB, TOOLS, Station, request
+from .media_station import END, MIB, TOOLS, Station, request
 
 SEED, REQUESTS, BOOTS = 4, 1000, 4
 SIZE = 8 * MIB
@@ -96,7 +96,7 @@ class Crowd:
     def drive(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Have the machine do these lines."""
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        return [json.loads(line) for line in self.station.run("python3", "-c", DRIVER, stdin=text, timeout=14400).splitlines()]
+        return [json.loads(line) for line in self.station.run("python3", "-c", DRIVER, stdin=text, timeout=4 * END).splitlines()]
 
     def requests(self, count: int) -> tuple[list[dict[str, Any]], list[set[str]]]:
         """Return random requests, and for each why it is refused: nothing when it is right."""
