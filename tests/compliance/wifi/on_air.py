@@ -259,6 +259,10 @@ def twin(profile, real, ssid, files, seconds):
     The false server would take any certificate: what it received of the device is in ``shown``.
     """
     text = Path(profile).read_text("utf-8") if Path(profile).exists() else ""
+
+    def at(freq):  # the kernel remembers what it received on other channels
+        return f"freq_list={freq}\n" + text.replace("network={", f"network={{\n    freq_list={freq}\n    scan_freq={freq}")
+
     if not text:
         return {"profile": False}
     common = f"ssid={ssid}\nhw_mode=g\nchannel=6\nauth_algs=1\n"
@@ -272,7 +276,7 @@ def twin(profile, real, ssid, files, seconds):
     }
     free, found = spare(), {"profile": True, "shown": False, "twins": {}, "sent": 0}
     with station(*free[-1]) as device:
-        found["real"] = device.use("real", f"freq_list={real}\n{text}", seconds)["came"]
+        found["real"] = device.use("real", at(real), seconds)["came"]
         device.leave()
         for kind, more in kinds.items():
             with station(*free[-2]) as false:
@@ -287,7 +291,7 @@ def twin(profile, real, ssid, files, seconds):
                     while time.monotonic() < end and "AP-ENABLED" not in log.read_text("utf-8", "replace"):
                         time.sleep(0.3)
                     patience = seconds if "eap" in more else seconds / 2  # a profile that refuses the others does not even try
-                    came = device.use(kind.split()[0], f"freq_list=2437\n{text}", patience)
+                    came = device.use(kind.split()[0], at(2437), patience)
                     device.leave()
                 heard = log.read_text("utf-8", "replace")
                 found["twins"][kind] = {

@@ -89,7 +89,7 @@ def names(to, name):
             return ''
         return socket.inet_ntoa(said[-4:]) if len(said) > 12 and said[7] else 'none'
 def page(to, form=None):
-    line = http.client.HTTPConnection(to, 80, timeout=30)
+    line = http.client.HTTPConnection(to, 80, timeout=90)
     try:
         if form is None:
             line.request('GET', '/')
