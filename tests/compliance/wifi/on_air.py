@@ -22,7 +22,7 @@ CONNECTED = "CTRL-EVENT-CONNECTED"
 FRAME = socket.htons(0x0003)  # ETH_P_ALL
 
 
-def run(*words, timeout=20, **more):
+def run(*words, timeout=90, **more):
     return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=timeout, check=False, **more)
 
 
@@ -274,7 +274,7 @@ def twin(profile, real, ssid, files, seconds):
         "open": "",
         "key": f"{rsn}WPA-PSK\nwpa_passphrase=essai-essai\n",
     }
-    free, found = spare(), {"profile": True, "shown": False, "twins": {}, "sent": 0}
+    free, found = spare(), {"profile": True, "shown": False, "twins": {}}
     with station(*free[-1]) as device:
         found["real"] = device.use("real", at(real), seconds)["came"]
         device.leave()
