@@ -12,8 +12,8 @@ from pgssi.lab.lifecycle import Lab
 from .wifi_site import hardened, machines, red_then_green, sound, verdicts
 
 HOST = "ap1"
-# Each in its own way: who enters on the air, what a device shows, what a guest may do. The others are in test_wifi_breaks.
-FIRST = ("wifi-strangers-kept-out", "wifi-evil-twin-refused", "guests-session-ends", "guests-need-code")
+# What a device shows on the air, and what a guest may do on the wire; every other break is in test_wifi_breaks.
+FIRST = ("wifi-evil-twin-refused", "guests-need-code")
 
 
 @pytest.fixture(scope="module")

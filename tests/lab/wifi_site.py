@@ -37,22 +37,10 @@ def hardened(host: str, guidance: str = "pssi") -> Play:
     return play("wifi", "-i", str(MACHINES), "--limit", host, *options, timeout=2400).succeeded()
 
 
-def verdicts(host: str, directory: Path, guidance: str = "pssi") -> dict[str, str]:
-    """Return the verdict on each rule of the guide."""
-    options = (
-        "-i",
-        str(MACHINES),
-        "--limit",
-        host,
-        "-g",
-        "wifi",
-        "--acting",
-        "-e",
-        "site_palier=3",
-        "-e",
-        f"site_guidance={guidance}",
-    )
-    found = verify(directory, *options, timeout=2400)
+def verdicts(host: str, directory: Path, guidance: str = "pssi", only: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the verdict on each rule of the guide, or on these only."""
+    settings = ["-e", "site_palier=3", "-e", f"site_guidance={guidance}", *(word for rule in only for word in ("-r", rule))]
+    found = verify(directory, "-i", str(MACHINES), "--limit", host, "-g", "wifi", "--acting", *settings, timeout=2400)
     return {one["rule"]: f"{one['verdict']} {one['message']}".strip() for one in found["verdicts"] if one["host"] == host}
 
 
@@ -76,9 +64,9 @@ def red_then_green(host: str, directory: Path, guidance: str = "pssi", only: tup
         todo = [one for one in todo if one["rule"] in waiting]
         if not todo:
             break
-
     assert [one for one in outcomes if one["before"] != "conforme"] == [], "never green before their break"
-    left = {rule: verdict for rule, verdict in verdicts(host, directory / "after", guidance).items() if not sound(verdict)}
+    found = verdicts(host, directory / "after", guidance, only)
+    left = {rule: verdict for rule, verdict in found.items() if not sound(verdict)}
     assert left == {}, "still red after the role ran once more"
     assert hardened(host, guidance).changed() == set()
 
