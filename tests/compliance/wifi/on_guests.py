@@ -165,6 +165,7 @@ def space(name):
 
 def plug(full, link, mac=""):
     """Give a namespace a cable, ``link`` here and eth0 there."""
+    run("ip", "link", "del", link)  # of a test that was killed
     run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", full)
     if mac:
         run("ip", "-n", full, "link", "set", "eth0", "address", mac)
