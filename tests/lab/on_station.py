@@ -69,7 +69,7 @@ def done(media, line):
     if line["then"] == "pull":
         Path(f"/sys/block/{Path(path).name}/device/delete").write_text("1")
     if line["then"] == "mount":
-        subprocess.run(["mkfs.ext4", "-q", "-F", path], check=True)
+        subprocess.run(["mkfs.ext4", "-qF", "-E", "nodiscard", path], check=True)
         subprocess.run(["mount", path, "/mnt"], check=True)
     result = said(media.run, job)[0]
     if line["then"] == "mount":

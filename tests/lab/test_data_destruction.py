@@ -117,7 +117,7 @@ def test_each_rule_turns_red_on_its_break_and_green_after_the_role(station: Stat
     outcomes = sabotage(station.host.name, mine, tmp_path, inventories)
     assert [(one["rule"], one["before"], one["after"]) for one in outcomes] == [
         (one["rule"], "conforme", "non_conforme") for one in mine
-    ]
+    ], outcomes
     assert station.install().succeeded().changed()
     results = verify(tmp_path / "after", "-i", str(MACHINES), "--limit", station.host.name, "--guide", "data_destruction")
     assert {one["verdict"] for one in results["verdicts"] if one["rule"] in {one["rule"] for one in mine}} == {"conforme"}

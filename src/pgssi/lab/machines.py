@@ -17,7 +17,7 @@ from pgssi.lab.seed import seed, steps
 from pgssi.lab.waiting import answers
 
 # Under emulation, on a machine that is busy with something else.
-BOOT_SECONDS = 300
+BOOT_SECONDS = 1200
 READY = "ready"
 
 
