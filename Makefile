@@ -9,7 +9,7 @@ PALIER ?= 2
 INVENTORY ?= inventories/demo
 MIRROR ?=
 BIN := .venv/bin
-WALK := $(addprefix tests/lab/test_,walk.py segmentation.py breaks.py waiver.py)
+WALK := $(addprefix tests/lab/test_,data_destruction.py wifi.py walk.py segmentation.py breaks.py waiver.py)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -23,11 +23,11 @@ demo: images ## L’hôpital de démonstration : audit, durcissement (PALIER=1|2
 	@pgssi lab demo --palier $(PALIER)
 
 .PHONY: test
-test: lint images ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
+test: lint images disks ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
 	@pytest tests/unit tests/static $(WALK) --verbosity=1 --durations=10
 
 .PHONY: resilience
-resilience: images ## Autres essais sur le laboratoire : attaques, coupures, changements fatals, collection installée
+resilience: images disks ## Autres essais sur le laboratoire : attaques, coupures, changements fatals, collection installée
 	@pytest $(WALK) $(filter-out $(WALK),$(wildcard tests/lab/test_*.py)) --verbosity=1 --durations=10
 
 .PHONY: lint
@@ -44,6 +44,10 @@ lab: images ## Démarre le laboratoire (pgssi lab status, pgssi lab ssh dpi1)
 .PHONY: images
 images: setup ## Construit les images Debian 12 et 13 des hôtes
 	@lab/images/build $(if $(MIRROR),--mirror $(MIRROR))
+
+.PHONY: disks
+disks: setup ## Construit les disques Debian 12 et 13 des machines virtuelles
+	@lab/images/build $(if $(MIRROR),--mirror $(MIRROR)) debian12-vm debian13-vm
 
 .PHONY: setup
 setup: ## Installe ce qu’il faut : paquets Debian, environnement virtuel

@@ -12,11 +12,17 @@ import pytest
 from pgssi.lab.lifecycle import Lab
 from pgssi.paths import ROOT
 
+from .media_station import MACHINES, Station
 from .support import INVENTORY
 
+# Virtual machines go before the hospital, which then has the memory to itself.
 # Each file starts from the state in which the one before leaves the lab; bare hosts come first. The matrix is proven on
 # the way, at palier 2, and suppliers work there.
 ORDER = (
+    "test_data_destruction::*",
+    "test_destruction_*::*",
+    "test_wifi::*",
+    "test_wifi_breaks::*",
     "test_walk::*",
     "test_segmentation::*",
     "test_remote_maintenance::*",
@@ -39,6 +45,20 @@ def lab() -> Iterator[Lab]:
     shutil.rmtree(ROOT / "var" / "demo" / "evidence", ignore_errors=True)
     yield hospital
     hospital.down()
+
+
+@pytest.fixture(scope="module")
+def station(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """The machine that the module names in HOST (media1 without) on its first day, with the destruction role."""
+    machines = Lab.load([str(INVENTORY), str(MACHINES)])
+    name = getattr(request.module, "HOST", "media1")
+    machines.reset(name)
+    ready = Station(machines, name, tmp_path_factory.mktemp("journal") / "evidence")
+    try:
+        ready.install().succeeded()
+        yield ready
+    finally:
+        machines.machines.remove(ready.host)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

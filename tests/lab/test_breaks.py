@@ -24,9 +24,9 @@ PALIER = ("-e", "site_palier=3")
 BATCHES = 4
 
 
-def _targets(groups: tuple[str, ...] | list[str], wanted: str | None) -> Iterator[str]:
+def _targets(groups: tuple[str, ...] | list[str], wanted: str | None, inventories: tuple[Path, ...]) -> Iterator[str]:
     """Yield, for one break, the first host of each Debian release among those that carry the rule."""
-    inventory = load_inventory([str(INVENTORY)])
+    inventory = load_inventory([str(path) for path in inventories])
     releases = set()
     for name in sorted(inventory.hosts):
         host = inventory.hosts[name]
@@ -38,7 +38,8 @@ def _targets(groups: tuple[str, ...] | list[str], wanted: str | None) -> Iterato
             yield name
 
 
-def _breaks() -> list[dict[str, str]]:
+def breaks_of(guide: str = "*", inventories: tuple[Path, ...] = (INVENTORY,)) -> list[dict[str, str]]:
+    """Return the breaks of a guide, or of all, each on the hosts where it is to be tried."""
     rules = load_catalogue().rules
     return [
         {
@@ -49,13 +50,23 @@ def _breaks() -> list[dict[str, str]]:
             "remedy": raw.get("remedy", ""),
             "remedy_on": raw.get("remedy_on", host),
         }
-        for path in sorted(BREAKS.glob("*.yml"))
+        for path in sorted(BREAKS.glob(f"{guide}.yml"))
         for raw in yaml.safe_load(path.read_text("utf-8"))["breaks"]
-        for host in _targets(rules[raw["rule"]].groups, raw.get("host"))
+        for host in _targets(rules[raw["rule"]].groups, raw.get("host"), inventories)
     ]
 
 
-def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[Mapping[str, Any]]:
+def sabotage(
+    host: str,
+    breaks: list[dict[str, str]],
+    directory: Path,
+    inventories: tuple[Path, ...] = (INVENTORY,),
+    *settings: str,
+) -> list[Mapping[str, Any]]:
+    """Do these breaks on one host one after the other; return what the tests of their rules said before and after.
+
+    settings: further options of the verifier.
+    """
     plan, outcomes = directory / f"{host}.breaks.json", directory / f"{host}.outcomes.json"
     plan.write_text(json.dumps(breaks), "utf-8")
     outcomes.write_text("[]", "utf-8")
@@ -71,12 +82,12 @@ def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[
             "pgssi.verify.plugin",
             "-p",
             "saboteur",
-            "--inventory",
-            str(INVENTORY),
+            *(word for path in inventories for word in ("--inventory", str(path))),
             "--limit",
             host,
             "--extra-vars",
             "site_palier=3",
+            *settings,
             "--acting",
             "--breaks",
             str(plan),
@@ -96,31 +107,31 @@ def _sabotage(host: str, breaks: list[dict[str, str]], directory: Path) -> list[
     return found
 
 
-def _remedy(lab: Any, sabotage: Mapping[str, str]) -> None:
+def _remedy(lab: Any, done: Mapping[str, str]) -> None:
     """Do what a person does, where no role may decide it."""
-    container = lab.model.container(sabotage["remedy_on"])
-    podman("exec", "-i", container, "sh", "-euc", f"HOST={sabotage['host']}\n{sabotage['remedy']}")
+    container = lab.model.container(done["remedy_on"])
+    podman("exec", "-i", container, "sh", "-euc", f"HOST={done['host']}\n{done['remedy']}")
 
 
 def test_every_rule_turns_red_on_its_break_and_green_after_the_role(lab: Any, tmp_path: Path) -> None:
     """Green after the role (test_walk leaves palier 3), red after its break, green after the role ran once more,
     nothing changed on the run after that.
     """
-    todo, seen = _breaks(), []
+    todo, seen = breaks_of(), []
     assert todo
     for batch in range(BATCHES):
         by_host: dict[str, list[dict[str, str]]] = {}
-        for sabotage in todo:
-            by_host.setdefault(sabotage["host"], []).append(sabotage)
+        for one in todo:
+            by_host.setdefault(one["host"], []).append(one)
         with ThreadPoolExecutor(3) as pool:
-            outcomes = [o for found in pool.map(lambda pair: _sabotage(*pair, tmp_path), by_host.items()) for o in found]
+            outcomes = [o for found in pool.map(lambda pair: sabotage(*pair, tmp_path), by_host.items()) for o in found]
         waiting = {(o["rule"], o["host"]) for o in outcomes if o["before"] != "conforme"}
         seen += [o for o in outcomes if o["before"] == "conforme"]
         play("site", *PALIER).succeeded()
         broken = {(o["rule"], o["host"]) for o in outcomes if o["after"]}
-        for sabotage in todo:
-            if sabotage["remedy"] and (sabotage["rule"], sabotage["host"]) in broken:
-                _remedy(lab, sabotage)
+        for one in todo:
+            if one["remedy"] and (one["rule"], one["host"]) in broken:
+                _remedy(lab, one)
         results = verify(tmp_path / f"batch{batch}", *PALIER, "--limit", ":".join(sorted(by_host)))
         red = [
             f"{v['host']} {v['rule']} {v['verdict']}: {v['message']}"

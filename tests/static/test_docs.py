@@ -23,6 +23,8 @@ PAIRS = {
     "guides/sauvegarde": "guides/backup",
     "guides/cloisonnement": "guides/network-segmentation",
     "guides/telemaintenance": "guides/remote-maintenance",
+    "guides/wifi": "guides/wifi",
+    "guides/destruction": "guides/data-destruction",
 }
 PAGES = sorted(
     path

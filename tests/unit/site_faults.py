@@ -26,12 +26,28 @@ ATTESTATION = {
     "date": date(2026, 1, 1),
     "expires": date(2027, 1, 1),
 }
+MEDIUM = {
+    "serial": "A1",
+    "host": "dpi1",
+    "kind": "disk",
+    "state": "leaving",
+    "destination": "external",
+    "former_owner": "x",
+    "new_owner": "y",
+    "transfer": date(2027, 1, 1),
+}
 STEP = {"palier": 2, "by": date(2029, 1, 1)}
 ALLY = {**PERSON, "accounts": [{"login": "x", "kind": "business", "keys": []}]}
 ACME = ("site_suppliers", "acme-imagerie")
 BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     # path, new value, file that must be named, part of the message or remedy
     (("site_peple",), [], "", "« site_people »"),
+    (("site_media",), [MEDIUM, MEDIUM], "", "déjà déclaré"),
+    (("site_media",), [{**MEDIUM, "host": "dpi9"}], "", "« dpi1 »"),
+    (("site_media",), [{**MEDIUM, "components": ["dpi-bas"]}], "", "« dpi-base »"),
+    (("site_media",), [{**MEDIUM, "components": ["dpi-base"], "worthless": "x"}], "", "à la fois"),
+    (("site_media",), [{key: value for key, value in MEDIUM.items() if key != "new_owner"}], "", "clé absente"),
+    (("site_media",), [{**MEDIUM, "destination": "bin"}], "", "external, internal"),
     (("site_name",), ..., "", "La définir"),
     (("site_palier",), 4, "site.yml", "de 0 à 3"),
     (("site_palier",), "deux", "site.yml", "de 0 à 3"),

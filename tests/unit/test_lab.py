@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pgssi.errors import InvalidInput
 from pgssi.inventory import load_inventory
 from pgssi.lab.keys import make_keys, pin
 from pgssi.lab.model import LabModel, lab_model
+from pgssi.lab.qemu import Qemu, QemuError
 from pgssi.lab.seed import give_routes, seed, steps
 
 HOSTS = """
@@ -148,8 +150,12 @@ def test_keys_of_the_lab_go_where_the_first_day_says(tmp_path: Path, monkeypatch
     (tmp_path / "db" / "05-own.keys").write_text("irm1 root /etc/ssh/key\nirm1.pub root /etc/ssh/key.pub\n")
     said: list[tuple[str, bytes | None]] = []
     monkeypatch.setattr("pgssi.lab.seed.SEED", tmp_path)
-    monkeypatch.setattr("pgssi.lab.seed.podman", lambda *words, stdin=None: said.append((words[-1], stdin)))
-    seed(_model(tmp_path).hosts["db"], "lab-db", tmp_path)
+
+    def console(*words: str, stdin: bytes | None = None) -> str:
+        said.append((words[-1], stdin))
+        return ""
+
+    seed(_model(tmp_path).hosts["db"], console, tmp_path)
     private, public = ((tmp_path / "keys" / name).read_bytes() for name in ("irm1", "irm1.pub"))
     assert said[1:] == [
         ("install -o root -g root -m 600 /dev/stdin /etc/ssh/key", private),
@@ -168,3 +174,72 @@ def test_routes_come_back_with_the_container(tmp_path: Path, monkeypatch: pytest
     assert "ip -4 route replace default via 192.0.2.254\n" in scripts[0]
     assert "ip -6 route replace default via 2001:db8:2::fe\n" in scripts[0]
     assert "enable --now lab-routes.service" in scripts[0]
+
+
+VIRTUAL = """
+    media:
+      ansible_host: 127.0.0.1
+      ansible_port: 2291
+      lab_kind: vm
+      lab_image: debian12
+      lab_radios: 2
+      site_interfaces: {servers: [192.0.2.40, "2001:db8:2::28"]}
+      lab_disks:
+        one: {bus: sata, size: 64M, serial: SER-1, wwn: "5000c50000000001"}
+        two: {bus: scsi, size: 1G, serial: SER-2, rotational: false, fails_at: 32M}
+"""
+
+
+def test_a_virtual_machine_is_on_a_port_of_the_loopback_address_and_on_the_cable_of_its_zone(tmp_path: Path) -> None:
+    """A host of lab_kind vm is no container and nobody's neighbour; its host key is pinned for its port."""
+    model = _model(tmp_path, HOSTS + VIRTUAL)
+    host = model.hosts["media"]
+    assert host.machine and host.pinned == "[127.0.0.1]:2291"
+    assert "media" not in model.names()
+    assert "hostfwd=tcp:127.0.0.1:2291-192.0.2.40:22" in model.user_network(host)
+    assert "net=192.0.2.0/24,host=192.0.2.1" in model.user_network(host)
+
+
+def test_the_hardware_of_a_virtual_machine_is_what_the_inventory_says(tmp_path: Path) -> None:
+    """Disks keep their serial number, world wide name and speed; a failing disk fails from the sector that was asked for."""
+    machine = _model(tmp_path, HOSTS + VIRTUAL).hosts["media"].machine
+    assert machine
+    arguments = machine.arguments("lab-media", "media", "restrict=on")
+    devices = [word for word in arguments if "serial=SER" in word]
+    assert "serial=SER-1,wwn=0x5000c50000000001,rotation_rate=7200" in devices[0]
+    assert "serial=SER-2,rotation_rate=1" in devices[1]
+    assert any(f"iotype=write,inject-error.0.errno=5,inject-error.0.sector={32 * 2048}" in word for word in arguments)
+    assert any("mac80211_hwsim.radios=2" in word for word in arguments)
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "key"),
+    [
+        ("bus: sata", "bus: floppy", "media.lab_disks.one.bus"),
+        ("size: 64M", "size: much", "media.lab_disks.one.size"),
+        ("serial: SER-1", "serial: 'a,b'", "media.lab_disks.one.serial"),
+        ("rotational: false", "speed: 3", "media.lab_disks.two.speed"),
+        ("ansible_port: 2291", "ansible_port: 22", "media.ansible_port"),
+        ("ansible_host: 127.0.0.1", "ansible_host: 192.0.2.40", "media.ansible_host"),
+        ("lab_kind: vm", "lab_kind: cloud", "media.lab_kind"),
+    ],
+)
+def test_a_wrong_machine_names_the_key(tmp_path: Path, found: str, written: str, key: str) -> None:
+    """An unknown bus or kind, a size or a serial number that QEMU would misread, a port of the system's: each is named."""
+    with pytest.raises(InvalidInput) as caught:
+        _model(tmp_path, HOSTS + VIRTUAL.replace(found, written))
+    assert [problem.key for problem in caught.value.problems] == [key]
+
+
+def test_a_number_left_by_a_machine_is_not_another_program(tmp_path: Path) -> None:
+    """After a restart of the control node the pid file may name anything: it is neither asked nor killed."""
+    hardware = _model(tmp_path, HOSTS + VIRTUAL).hosts["media"].machine
+    assert hardware
+    folder = tmp_path / "media"
+    folder.mkdir()
+    qemu = Qemu(folder, "lab-media", hardware, "restrict=on")
+    (folder / "pid").write_text(f"{os.getpid()}\n")
+    assert qemu.pid() == 0
+    qemu.cut()
+    with pytest.raises(QemuError):
+        qemu.ask("query-status")

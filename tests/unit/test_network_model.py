@@ -83,6 +83,15 @@ def test_palier_one_leaves_zones_open_but_not_hosts_nor_the_edge() -> None:
     assert found.decide(place(3, 10)[0], "8.8.8.8", "tcp", 80).by == ("gw1",)
 
 
+def test_the_guests_way_out_lets_in_what_it_has_judged() -> None:
+    """A host that is the guests' way out accepts what bears the mark of their own firewall, both ways; no other host does."""
+    mine = own()
+    groups, variables = mine["gw1"]
+    found = load(hostvars(site(), {**mine, "gw1": ((*groups, "guest_portals"), variables)}), today=TODAY)
+    assert compile_host(found, "gw1").count("meta mark & 0x08000000") == 2
+    assert "meta mark" not in compile_host(found, "srv1") + compile_host(network(), "gw1")
+
+
 def test_palier_zero_filters_nothing() -> None:
     """At palier 0 no rule is in force, and every chain accepts."""
     text = compile_host(network(site(0)), "srv1")

@@ -30,6 +30,8 @@ def _environment(language: str) -> Environment:
         environment.filters[name] = partial(words.name_of, table, language=language)
     environment.filters["refusal"] = partial(words.name_of, words.REFUSALS, language=language)
     environment.filters["ending"] = partial(words.name_of, words.ENDINGS, language=language)
+    environment.filters["step"] = partial(words.name_of, words.STEPS, language=language)
+    environment.filters["level"] = partial(words.name_of, words.LEVELS, language=language)
     environment.filters["difference"] = partial(words.name_of, words.DIFFERENCES, language=language)
     environment.filters["moment"] = partial(words.moment, language=language)
     environment.filters["span"] = words.span

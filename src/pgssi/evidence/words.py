@@ -10,6 +10,9 @@ KINDS = {
     "backup_change": ("Sauvegarde avant et après changement", "Backup before and after a change"),
     "red_button": ("Isolement de la zone de sauvegarde", "Backup zone isolated"),
     "remote_session": ("Rapport d'intervention à distance", "Remote intervention report"),
+    "destruction_approval": ("Accord pour une destruction de données", "Agreement to a destruction of data"),
+    "physical_destruction": ("Fiche d'intervention : destruction physique", "Intervention sheet: physical destruction"),
+    "data_destruction": ("Fiche d'intervention : effacement", "Intervention sheet: erasure"),
     "journal_repair": ("Réparation du journal", "Repair of the journal"),
 }
 RESULTS = {
@@ -22,6 +25,7 @@ ROLES = {
     "requester": ("Demandeur", "Requester"),
     "approver": ("Approbateur", "Approver"),
     "reviewer": ("Réviseur", "Reviewer"),
+    "witness": ("Témoin", "Witness"),
     "supplier": ("Intervenant", "Supplier's person"),
 }
 REFUSALS = {
@@ -37,6 +41,20 @@ REFUSALS = {
     "command too long": ("commande trop longue", "command too long"),
     "wrong one-time code": ("code à usage unique faux", "wrong one-time code"),
     "one-time code missing": ("code à usage unique absent", "one-time code missing"),
+}
+STEPS = {
+    "luks": ("Destruction des en-têtes de chiffrement", "Destruction of the encryption headers"),
+    "nwipe": ("nwipe, DoD 5220.22-M", "nwipe, DoD 5220.22-M"),
+    "overwrite": ("Passe de zéros sur tout le support", "Pass of zeros over the whole medium"),
+    "digest": ("Empreinte de tout le support, avec témoins", "Digest of the whole medium, with witnesses"),
+    "firmware": ("Commande d'effacement du support", "The medium's own erase command"),
+    "changed": ("Comparaison de tout le support avec l'empreinte", "Comparison of the whole medium with the digest"),
+    "discard": ("Libération des blocs", "Discard of the blocks"),
+    "verify": ("Relecture de tout le support", "Reading back of the whole medium"),
+}
+LEVELS = {
+    "clear": ("effacement (clear, NIST SP 800-88)", "clear (NIST SP 800-88)"),
+    "purge": ("purge (purge, NIST SP 800-88)", "purge (NIST SP 800-88)"),
 }
 ENDINGS = {
     "on demand": ("à la demande", "on demand"),

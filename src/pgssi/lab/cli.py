@@ -16,7 +16,9 @@ from pgssi.lab.demo import Demo, show
 from pgssi.lab.lifecycle import DIRECTORY, Lab
 from pgssi.paths import ROOT
 
-app = typer.Typer(help="Le laboratoire : un petit hôpital de vrais hôtes Debian, en conteneurs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Le laboratoire : un petit hôpital de vrais hôtes Debian, conteneurs ou machines virtuelles.", no_args_is_help=True
+)
 console = Console(highlight=False)
 
 Inventories = Annotated[list[str] | None, typer.Option("--inventory", "-i", help="Inventaire du laboratoire (inventories/demo).")]
@@ -46,7 +48,7 @@ def restart(hosts: Hosts = None, inventory: Inventories = None, directory: Direc
 
 @app.command()
 def down(inventory: Inventories = None, directory: Directory = DIRECTORY) -> None:
-    """Retire les conteneurs et les réseaux du laboratoire ; les images restent."""
+    """Retire les conteneurs, les machines virtuelles et les réseaux du laboratoire ; les images restent."""
     _lab(inventory, directory).down()
 
 
@@ -59,7 +61,8 @@ def status(inventory: Inventories = None, directory: Directory = DIRECTORY) -> N
     for name, host in lab.model.hosts.items():
         colour = "green" if states[name] == "running" else "red"
         zones = ", ".join(zone.name for zone in host.zones)
-        table.add_row(name, f"[{colour}]{_STATES.get(states[name], states[name])}[/]", host.address,
+        address = f"{host.address}:{host.port}" if host.machine else host.address
+        table.add_row(name, f"[{colour}]{_STATES.get(states[name], states[name])}[/]", address,
                       host.image.rpartition(":")[2], zones)  # fmt: skip
     console.print(table)
     if set(states.values()) != {"running"}:
@@ -79,8 +82,9 @@ def ssh(
     if host not in lab.hosts:
         raise PgssiError(f"Hôte inconnu du laboratoire : {host}. Connus : {', '.join(lab.hosts)}.")
     pinned = (f"-oUserKnownHostsFile={directory / 'known_hosts'}", "-oStrictHostKeyChecking=yes")
-    address = f"{user}@{lab.model.hosts[host].address}"
-    os.execvp("ssh", ["ssh", *pinned, "-i", str(directory / "keys" / "pgssi"), address, *context.args])
+    chosen = lab.model.hosts[host]
+    address = f"{user}@{chosen.address}"
+    os.execvp("ssh", ["ssh", *pinned, "-p", str(chosen.port), "-i", str(directory / "keys" / "pgssi"), address, *context.args])
 
 
 @app.command()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pgssi.errors import PgssiError
 from pgssi.inventory import load_inventory
 from pgssi.lab.keys import make_keys, pin
+from pgssi.lab.machines import Machines
 from pgssi.lab.model import LabHost, LabModel, lab_model
 from pgssi.lab.podman import PodmanError, containers, inside, networks, podman
 from pgssi.lab.seed import give_routes, seed, steps
+from pgssi.lab.waiting import answers
 from pgssi.paths import ROOT
 
 DIRECTORY = ROOT / ".lab"
@@ -28,7 +30,7 @@ FINGERPRINT = ROOT / "lab" / "fingerprint.sh"
 
 
 class Lab:
-    """The containers of one inventory, which gives their prefix and addresses: two inventories, two labs."""
+    """The hosts of one inventory, which gives their prefix and addresses: two inventories, two labs."""
 
     def __init__(self, model: LabModel, directory: Path, say: Callable[[str], None]) -> None:
         """Keep keys and host keys in ``directory``; ``say`` receives a line for each step."""
@@ -36,6 +38,7 @@ class Lab:
         self.directory = directory
         self._say = say
         self._order = list(model.hosts)
+        self.machines = Machines(model, directory, say)
 
     @classmethod
     def load(
@@ -56,8 +59,12 @@ class Lab:
 
     def up(self, *names: str) -> None:
         """Bring these hosts and the gateway up (all without names); hosts that are up are left alone."""
-        chosen = self._chosen(names)
+        chosen, virtual = self._chosen(names), self._virtual(names)
         with self._locked():
+            for host in virtual:
+                self.machines.up(host)
+            if not chosen:
+                return
             images = {image: self._image(image) for image in {host.image for host in chosen}}
             if INOTIFY.exists() and int(INOTIFY.read_text("ascii")) < INSTANCES * len(chosen):
                 self._say(CROWDED)
@@ -75,20 +82,28 @@ class Lab:
             self._pin(chosen)
 
     def down(self) -> None:
-        """Remove the containers and networks of this lab."""
+        """Remove the containers, virtual machines and networks of this lab."""
         with self._locked():
-            self._remove(list(containers(self.model.prefix)))
-            present = list(networks(self.model.prefix))
-            if present:
-                podman("network", "rm", "--force", *present)
-                self._say(f"réseaux retirés : {', '.join(sorted(present))}")
-            pin(self.directory, {host.address: () for host in self.model.hosts.values()})
+            self.machines.remove()
+            if any(not host.machine for host in self.model.hosts.values()):
+                self._without_containers()
+            pin(self.directory, {host.pinned: () for host in self.model.hosts.values()})
+
+    def _without_containers(self) -> None:
+        self._remove(list(containers(self.model.prefix)))
+        present = list(networks(self.model.prefix))
+        if present:
+            podman("network", "rm", "--force", *present)
+            self._say(f"réseaux retirés : {', '.join(sorted(present))}")
 
     def reset(self, *names: str) -> None:
         """Make these hosts again from their images (all without names), then bring them up."""
         chosen = [self.model.container(host.name) for host in self._chosen(names, gateway=False)]
         with self._locked():
-            present = containers(self.model.prefix)
+            virtual = self._virtual(names)
+            if virtual:
+                self.machines.remove(*virtual)
+            present = containers(self.model.prefix) if chosen else {}
             self._remove([container for container in chosen if container in present])
         self.up(*names)
 
@@ -96,7 +111,9 @@ class Lab:
         """Stop these hosts and start them again (all without names); their files stay, the kernel's rules and routes go."""
         chosen = self._chosen(names, gateway=False)
         with self._locked():
-            present = containers(self.model.prefix)
+            for host in self._virtual(names):
+                self.machines.restart(host)
+            present = containers(self.model.prefix) if chosen else {}
             absent = [host.name for host in chosen if self.model.container(host.name) not in present]
             if absent:
                 raise PgssiError(f"Pas encore créés : {', '.join(absent)}. Lancer « pgssi lab up ».")
@@ -105,9 +122,13 @@ class Lab:
 
     def status(self) -> dict[str, str]:
         """Return for every host: ``running``, ``absent``, or podman's own word for its state."""
-        present = containers(self.model.prefix)
-        containers_of = {name: present.get(self.model.container(name), {}) for name in self.hosts}
-        return {name: str(container.get("State", "absent")) for name, container in containers_of.items()}
+        present = containers(self.model.prefix) if any(not host.machine for host in self.model.hosts.values()) else {}
+        return {
+            name: self.machines.state(host)
+            if host.machine
+            else str(present.get(self.model.container(name), {}).get("State", "absent"))
+            for name, host in self.model.hosts.items()
+        }
 
     def fingerprint(self, *names: str) -> dict[str, str]:
         """Return per host a digest of its files: content, owner, mode; logs and run-time state left out."""
@@ -121,7 +142,13 @@ class Lab:
         if unknown:
             known = ", ".join(self.hosts)
             raise PgssiError(f"Hôte inconnu du laboratoire : {', '.join(unknown)}. Connus : {known}.")
-        return [host for host in self.model.hosts.values() if not names or host.name in names or (gateway and host.is_gateway)]
+        containers = [host for host in self.model.hosts.values() if not host.machine]
+        named = [host for host in containers if not names or host.name in names]
+        return [host for host in containers if host in named or (named and gateway and host.is_gateway)]
+
+    def _virtual(self, names: Sequence[str]) -> list[LabHost]:
+        """Return the chosen hosts that are virtual machines."""
+        return [host for host in self.model.hosts.values() if host.machine and (not names or host.name in names)]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -182,8 +209,8 @@ class Lab:
             identity = podman("run", "--detach", *options, host.image, "/sbin/init").strip()
             _booted(name)
             give_routes(host, name)
-            seed(host, name, self.directory)
-        _answers(host.address)
+            seed(host, partial(podman, "exec", "-i", name), self.directory)
+        answers(host.address, host.port, BOOT_SECONDS)
         if not ready:
             marker = self._marker(host)
             marker.parent.mkdir(exist_ok=True)
@@ -197,7 +224,7 @@ class Lab:
         podman("stop", "--time", "20", name)  # podman's own restart may unmount the files that it has just mounted
         podman("start", name)
         _booted(name)
-        _answers(host.address)
+        answers(host.address, host.port, BOOT_SECONDS)
         self._say(f"{host.name} redémarré en {time.monotonic() - started:.0f} s")
 
     def _pin(self, chosen: Sequence[LabHost]) -> None:
@@ -221,17 +248,3 @@ def _booted(container: str) -> None:
         time.sleep(0.3)
     failed = inside(container, "systemctl --failed --no-legend --plain")
     raise PgssiError(f"{container} n'a pas démarré entièrement : {failed or state}\n{CROWDED}")
-
-
-def _answers(address: str, port: int = 22) -> None:
-    """Wait until sshd shows its banner to the control node."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            with socket.create_connection((address, port), timeout=2) as connection:
-                connection.settimeout(2)
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            time.sleep(0.2)
-    raise PgssiError(f"{address} : sshd ne répond pas après {BOOT_SECONDS} s.")

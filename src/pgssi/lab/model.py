@@ -11,12 +11,14 @@ from netaddr import IPAddress, IPNetwork
 
 from pgssi.errors import InvalidInput, Problem
 from pgssi.inventory import Inventory, InventoryHost
+from pgssi.lab.machine import Machine, machine
 
 # What only the creation of a container can set: the accounting of connections, which the traces of flows need.
 SYSCTLS = ("net.netfilter.nf_conntrack_acct=1", "net.netfilter.nf_conntrack_timestamp=1")
 FORWARDING = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 # A zone that is all the rest of the world has a cable of this length around its first machine.
 CABLE = {4: 24, 6: 64}
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Place:
 
 @dataclass(frozen=True)
 class LabHost:
-    """One container. routes: the gateway's addresses, v4 and v6; none for the gateway itself. managed: roles treat it."""
+    """One container, or virtual machine. routes: the gateway's addresses, v4 and v6; none for the gateway itself.
+
+    managed: roles treat it. machine: the hardware of a virtual machine, which is reached on a port of its own.
+    """
 
     name: str
     image: str
@@ -53,6 +58,17 @@ class LabHost:
     address: str
     routes: tuple[str, ...]
     managed: bool = True
+    machine: Machine | None = None
+
+    @property
+    def port(self) -> int:
+        """Where its sshd answers."""
+        return self.machine.port if self.machine else 22
+
+    @property
+    def pinned(self) -> str:
+        """The name of its address in known_hosts."""
+        return f"[{self.address}]:{self.port}" if self.machine else self.address
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -82,8 +98,16 @@ class LabModel:
         return f"{self.prefix}-{zone}"
 
     def names(self) -> dict[str, str]:
-        """Return the address of every host by name, as /etc/hosts wants it."""
-        return {host.name: host.address for host in self.hosts.values()}
+        """Return the address of every container by name, as /etc/hosts wants it; a virtual machine has its cable to itself."""
+        return {host.name: host.address for host in self.hosts.values() if not host.machine}
+
+    def user_network(self, host: LabHost) -> str:
+        """Return QEMU's options for the cable of a virtual machine: its zone, with the control node and nobody else on it."""
+        place = host.places[0]
+        return (
+            f"net={place.zone.v4},host={place.zone.control(4)},dhcpstart={place.v4},ipv6-net={place.zone.v6},"
+            f"hostfwd=tcp:{host.address}:{host.port}-{place.v4}:22"
+        )
 
     def run_options(self, host: LabHost) -> list[str]:
         """Return the podman run options of a host: name, networks, host names, image excluded."""
@@ -108,7 +132,8 @@ def lab_model(inventory: Inventory) -> LabModel:
     """Read a lab from the site model and from ``lab_image``, ``lab_equipment`` and the optional ``lab_prefix``.
 
     A container is a host with a ``lab_image``, at its ``site_interfaces``, or an entry of ``lab_equipment``
-    (name to image), at the zone and addresses of its ``site_equipment``.
+    (name to image), at the zone and addresses of its ``site_equipment``. A host with ``lab_kind: vm`` is a virtual
+    machine, on a port of the loopback address: see pgssi.lab.machine for its hardware.
     Raises InvalidInput: no host has a ``lab_image``, an unknown zone or equipment, an address outside its zone.
     """
     members = [host for host in inventory.hosts.values() if "lab_image" in host.variables]
@@ -130,6 +155,15 @@ def lab_model(inventory: Inventory) -> LabModel:
 
 def _host(host: InventoryHost, places: tuple[Place, ...], gateway: Sequence[Place], source: str) -> LabHost:
     address = str(host.variables["ansible_host"])
+    kind = host.variables.get("lab_kind", "container")
+    if kind == "vm":
+        if address != LOOPBACK or len(places) != 1:
+            raise _invalid(source, f"{host.name}.ansible_host", address, "une machine virtuelle est dans une seule zone",
+                           f"Donner une zone à site_interfaces et ansible_host: {LOOPBACK}.")  # fmt: skip
+        hardware = machine(host.name, host.variables, source)
+        return LabHost(host.name, str(host.variables["lab_image"]), host.groups, places, address, (), machine=hardware)
+    if kind != "container":
+        raise _invalid(source, f"{host.name}.lab_kind", kind, "n'est pas connu", "Choisir container ou vm.")
     if address not in {text for place in places for text in (place.v4, place.v6)}:
         raise _invalid(source, f"{host.name}.ansible_host", address, "n'est pas une adresse de site_interfaces",
                        f"Choisir parmi : {', '.join(place.v4 for place in places)}.")  # fmt: skip

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pgssi.lab.model import LabHost
-from pgssi.lab.podman import inside, podman
+from pgssi.lab.podman import inside
 from pgssi.paths import ROOT
 
+# Runs a command as root on a host, with these bytes on its standard input: console(*words, stdin=…).
+Console = Callable[..., str]
 SEED = ROOT / "lab" / "seed"
 ROUTES = """[Unit]
 Description=Default routes of this container
@@ -54,37 +57,37 @@ def give_routes(host: LabHost, container: str) -> None:
     )
 
 
-def seed(host: LabHost, container: str, directory: Path) -> None:
+def seed(host: LabHost, console: Console, directory: Path) -> None:
     """Give the host the control node's key, then its first-day content.
 
     ``*.sh`` runs as root with ``sh -eu``; ``NAME.sql`` runs as postgres in the database ``NAME``; each line
     ``KEY OWNER PATH`` of ``*.keys`` puts one of the lab's keys (``NAME`` or ``NAME.pub``) there.
     """
     public = (directory / "keys" / "pgssi.pub").read_bytes()
-    podman(
-        *("exec", "-i", container, "sh", "-euc"),
+    console(
+        *("sh", "-euc"),
         "install -d -m 700 -o pgssi -g pgssi ~pgssi/.ssh; cat > ~pgssi/.ssh/authorized_keys;"
         "chmod 600 ~pgssi/.ssh/authorized_keys; chown pgssi:pgssi ~pgssi/.ssh/authorized_keys",
         stdin=public,
     )
     for file in steps(host).files:
         if file.suffix == ".sh":
-            inside(container, file)
+            console("sh", "-eus", stdin=file.read_bytes())
         elif file.suffix == ".keys":
             for line in file.read_text("utf-8").splitlines():
-                _give_key(container, directory / "keys", *line.split())
+                _give_key(console, directory / "keys", *line.split())
         elif file.suffix == ".sql":
-            podman(
-                *("exec", "-i", container, "runuser", "-u", "postgres", "--", "psql"),
+            console(
+                *("runuser", "-u", "postgres", "--", "psql"),
                 *("-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", file.stem.split("-", 1)[-1]),
                 stdin=file.read_bytes(),
             )
 
 
-def _give_key(container: str, keys: Path, name: str, owner: str, path: str) -> None:
+def _give_key(console: Console, keys: Path, name: str, owner: str, path: str) -> None:
     mode = "644" if name.endswith(".pub") else "600"
-    podman(
-        *("exec", "-i", container, "sh", "-euc"),
+    console(
+        *("sh", "-euc"),
         f"install -o {owner} -g {owner} -m {mode} /dev/stdin {path}",
         stdin=(keys / name).read_bytes(),
     )

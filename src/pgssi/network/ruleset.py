@@ -16,6 +16,8 @@ from pgssi.network.parts import Block, Line, NetHost
 
 LOG_GROUP = 5
 FAMILIES = ((4, "ip", "icmp"), (6, "ip6", "icmpv6"))
+# What the guests' way out has judged itself bears this mark (roles/wifi, guests.nft): their addresses, names and page.
+GUESTS, GUESTS_MARK = "guest_portals", "meta mark & 0x08000000 == 0x08000000 accept"
 COUNTERS = ("refused_input", "refused_forward", "refused_output", "refused_noise", "invalid", "spoofed")
 # ICMP errors that belong to a connection: without them connections hang on large packets (RFC 1191, RFC 4890).
 ERRORS = {
@@ -99,10 +101,10 @@ def _chains(network: Network, host: NetHost) -> Iterator[str]:
     for hook in ("input", "forward", "output"):
         yield from _chain(f"refused_{hook}", _refused(hook, here.traced))
     yield from _base("spoofing", "prerouting", "raw", "accept", _spoofing(here))
-    yield from _base("input", "input", "filter", "drop" if here.inbound else "accept", _input(here))
+    yield from _base("input", "input", "filter", "drop" if here.inbound else "accept", _input(host, here))
     closed = host.gateway or here.forwards_nothing
     yield from _base("forward", "forward", "filter", "drop" if closed else "accept", _forward(network, host, here))
-    yield from _base("output", "output", "filter", "drop" if here.outbound else "accept", _output(here))
+    yield from _base("output", "output", "filter", "drop" if here.outbound else "accept", _output(host, here))
     yield "}"
 
 
@@ -162,10 +164,12 @@ def _spoofing(here: Enforcement) -> Iterator[str]:
     yield "fib saddr . iif oif missing counter name spoofed drop"
 
 
-def _input(here: Enforcement) -> Iterator[str]:
+def _input(host: NetHost, here: Enforcement) -> Iterator[str]:
     if not here.inbound:
         return
     yield "iif lo accept"
+    if GUESTS in host.groups:
+        yield GUESTS_MARK
     yield "jump link"
     yield "ct state invalid counter name invalid drop"
     yield from _both("matrix")
@@ -205,11 +209,13 @@ def _named(network: Network, zones: Iterable[str], version: int) -> str:
     return f"{{ {', '.join(block.text for block in blocks)} }}" if blocks else ""
 
 
-def _output(here: Enforcement) -> Iterator[str]:
+def _output(host: NetHost, here: Enforcement) -> Iterator[str]:
     """Yield what a host may send: all it asks itself, or only the matrix; in both cases no answer that the matrix refuses."""
     if not (here.inbound or here.outbound):
         return
     yield "oif lo accept"
+    if GUESTS in host.groups:
+        yield GUESTS_MARK
     if not here.outbound:
         yield "ct direction original accept"
         yield from _both("matrix")

@@ -44,8 +44,8 @@ def certificate_path(authority: Path) -> Path:
     return authority.with_name(f"{authority.name}.pem")
 
 
-def make(authority: Path) -> bool:
-    """Make the authority when it is absent, under a lock (several hosts arrive here together); return whether it was."""
+def make(authority: Path, name: str = "pgssi-log-authority") -> bool:
+    """Make the authority of this name when it is absent, under a lock (several hosts arrive here together); tell whether."""
     if authority.exists():
         return False
     authority.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def make(authority: Path) -> bool:
             return False
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
-        subject = _name("pgssi-log-authority")
+        subject = _name(name)
         builder = (
             x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))

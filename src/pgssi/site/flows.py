@@ -188,6 +188,8 @@ def _operators(site: Site, network: Network) -> Iterator[Finding]:
                 yield Finding("no_interfaces", ("site_interfaces",), "", {"zones": _few(dict(network.zones))}, host=host.name)
             continue
         address = host.login[0] if host.login else ""
+        if address.startswith("127.") or address == "::1":
+            continue  # a tunnel: its other end is not ours to judge
         if _is_address(address) and address not in map(str, host.addresses):
             details = {"known": ", ".join(map(str, host.addresses))}
             yield Finding("login_elsewhere", ("ansible_host",), address, details, host=host.name)

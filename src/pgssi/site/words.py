@@ -5,11 +5,13 @@ from __future__ import annotations
 from pgssi.site.model import Finding
 from pgssi.site.words_network import NETWORK
 from pgssi.site.words_suppliers import SUPPLIERS
+from pgssi.site.words_wifi import WIFI
 
 # code: ((message, remedy) in French, (message, remedy) in English)
 MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     **NETWORK,
     **SUPPLIERS,
+    **WIFI,
     "unknown_variable": (
         ("variable inconnue", "{maybe_fr}Le préfixe site_ est réservé au modèle de site."),
         ("unknown variable", "{maybe_en}The prefix site_ is reserved for the site model."),
@@ -192,6 +194,14 @@ MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "needed_from_palier": (
         ("absent, exigé à partir du palier {palier}", "Ajouter {key} à site_backup."),
         ("missing, demanded from palier {palier} on", "Add {key} to site_backup."),
+    ),
+    "medium_twice": (
+        ("support déjà déclaré sur cet hôte : {other}", "N'en garder qu'une entrée."),
+        ("medium already declared on this host: {other}", "Keep one entry."),
+    ),
+    "worth_two_things": (
+        ("contenu déclaré à la fois sauvegardé et sans valeur", "Garder worthless, ou components."),
+        ("content declared both backed up and worthless", "Keep worthless, or components."),
     ),
     "component_twice": (
         ("composant déjà déclaré en {other}", "Donner un nom unique à chaque composant."),

@@ -1,0 +1,112 @@
+"""Run on a RADIUS server by the tests of the Wi-Fi, over standard input: what an access point would send it."""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ACCESS_REQUEST, ACCOUNTING_REQUEST = 1, 4
+USER, ADDRESS, CALLED, CALLING, STATUS, INPUT, OUTPUT = 1, 8, 30, 31, 40, 42, 43
+SESSION, SECONDS, CAUSE, AUTHENTICATOR = 44, 46, 49, 80
+SAYS = re.compile(r"EAP|SSL|TLS|OpenSSL|RADIUS message|SUCCESS|FAILURE")
+
+
+def eapol(place, files, port, secret, called, mac):
+    """Let a device talk to the server through eapol_test; return what was said, and the certificates that it was shown."""
+    os.umask(0o077)
+    for name, content in files.items():
+        Path(f"{place}.{name}").write_text(content, encoding="ascii")
+    program = next(path for path in ("/usr/bin/eapol_test", "/usr/sbin/eapol_test") if Path(path).exists())
+    command = [program, "-c", f"{place}.conf", "-a", "127.0.0.1", "-p", str(port), "-s", secret, "-t", "12", "-M", mac]
+    command += [f"-N{CALLED}:s:{called}", "-o", f"{place}.shown"]
+    shown = Path(f"{place}.shown")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=40)
+        certificates = shown.read_text("ascii") if shown.exists() else ""
+    finally:
+        for path in shown.parent.glob(f"{shown.stem}.*"):
+            path.unlink()
+    _, _, accept = done.stdout.partition("RADIUS message: code=2 ")
+    said = [line for line in done.stdout.splitlines() if SAYS.search(line) and "hexdump" not in line]
+    return {"text": "\n".join(said), "accept": accept[:4000], "shown": certificates}
+
+
+def attribute(kind, value):
+    return struct.pack("!BB", kind, len(value) + 2) + value
+
+
+def packet(code, secret, attributes, signed=True):
+    """Return one RADIUS request; signed: with Message-Authenticator (RFC 2869), as the server must demand it."""
+    body = b"".join(attribute(kind, value) for kind, value in attributes)
+    identifier = os.urandom(1)[0]
+    if code == ACCOUNTING_REQUEST:
+        head = struct.pack("!BBH", code, identifier, 20 + len(body))
+        return head + hashlib.md5(head + bytes(16) + body + secret).digest() + body
+    random = os.urandom(16)
+    size = 20 + len(body) + (18 if signed else 0)
+    head = struct.pack("!BBH", code, identifier, size) + random
+    if not signed:
+        return head + body
+    body = attribute(AUTHENTICATOR, bytes(16)) + body
+    mark = hmac.new(secret, head + body, "md5").digest()
+    return head + attribute(AUTHENTICATOR, mark) + body[18:]
+
+
+def answers(server, port, data, source="", seconds=4.0):
+    """Send a request; return the code of the answer, 0 when there is none."""
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as line:
+        if source:
+            line.bind((source, 0))
+        line.settimeout(seconds)
+        line.connect((server, port))
+        line.send(data)
+        try:
+            return line.recv(4096)[0]
+        except OSError:
+            return 0
+
+
+def strangers(port, secret, called, sources):
+    """Ask without EAP in several ways, each of which has to stay without answer but the first; return the codes."""
+    what = [(USER, b"essai"), (CALLED, called.encode()), (2, bytes(16))]
+    good, wrong, known = secret.encode(), os.urandom(16).hex().encode(), b"testing123"
+    found = {}
+    for server in ("127.0.0.1", "::1"):
+        found[f"secret déclaré, {server}"] = answers(server, port, packet(ACCESS_REQUEST, good, what))
+        found[f"sans Message-Authenticator, {server}"] = answers(server, port, packet(ACCESS_REQUEST, good, what, signed=False))
+        found[f"autre secret, {server}"] = answers(server, port, packet(ACCESS_REQUEST, wrong, what))
+        found[f"secret d'usine, {server}"] = answers(server, port, packet(ACCESS_REQUEST, known, what))
+    for source in sources:
+        for name, value in (("secret déclaré", good), ("secret d'usine", known)):
+            found[f"{name}, depuis {source}"] = answers(source, port, packet(ACCESS_REQUEST, value, what), source)
+    return found
+
+
+def session(port, secret, identity, called, mac, number):
+    """Tell the server of a session, its start and its end; return the codes of its answers."""
+    common = [(USER, identity.encode()), (CALLED, called.encode()), (CALLING, mac.encode()), (SESSION, number.encode()),
+              (ADDRESS, socket.inet_aton("192.0.2.77"))]  # fmt: skip
+    start = [*common, (STATUS, struct.pack("!I", 1))]
+    end = [*common, (STATUS, struct.pack("!I", 2)), (SECONDS, struct.pack("!I", 4321)), (INPUT, struct.pack("!I", 123456)),
+           (OUTPUT, struct.pack("!I", 654321)), (CAUSE, struct.pack("!I", 1))]  # fmt: skip
+    codes = []
+    for what in (start, end):
+        codes.append(answers("127.0.0.1", port, packet(ACCOUNTING_REQUEST, secret.encode(), what)))
+        time.sleep(0.2)
+    return codes
+
+
+ACTIONS = {action.__name__: action for action in (eapol, strangers, session)}
+
+
+def main(order):
+    """Do what an order says and print its answer."""
+    sys.stdout.write(json.dumps(ACTIONS[order.pop("do")](**order)))
