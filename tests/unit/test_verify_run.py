@@ -363,8 +363,8 @@ def test_interruption_cleans_up(tmp_path: Path, hosts: str) -> None:
 
 
 def test_all_in_target_conform(tmp_path: Path) -> None:
-    """Exit 0 when what was asked for conforms; --palier sets the target and bounds the rules."""
-    code, results, said = Site(tmp_path).verify("-l", "h1,h2", "-r", "demo-passes", "-r", "demo-later", "--palier", "1")
+    """Exit 0 when what was asked for conforms; --palier sets the target."""
+    code, results, said = Site(tmp_path).verify("-l", "h1,h2", "-r", "demo-passes", "--palier", "1")
     assert code == 0, said
     assert {v["rule"] for v in results["verdicts"]} == {"demo-passes"}
     assert {host["palier"] for host in results["hosts"]} == {1}
@@ -383,6 +383,9 @@ def test_beyond_the_target_is_no_gap(tmp_path: Path) -> None:
         (Selection(rules=("no-such-rule",)), "", "no-such-rule"),
         (Selection(guides=("no-such-guide",)), "", "no-such-guide"),
         (Selection(limit="nobody"), "", "nobody"),
+        (Selection(palier=1, rules=("demo-passes", "demo-later")), "", "demo-later.*palier 3"),
+        (Selection(limit="h1", rules=("demo-servers-only",)), "", "demo-servers-only.*aucun"),
+        (Selection(palier=1, guides=("backup",), rules=("demo-later",)), "", "demo-later.*palier 3"),
         (Selection(), "site_palier=7", r"site_palier \(h1\) = 7"),
         (Selection(), "site_waivers=[1]", "site_waivers"),
         (Selection(), "site_palier={{ nothing }}", "undefined"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,28 @@ def make_plan(
     inventory = load_inventory(sources, selection.limit, [*extra_vars, *target])
     contexts = {name: _context(inventory, name) for name in inventory.selected}
     evidence = SiteEvidence.of(inventory.hosts[inventory.selected[0]].variables)
-    return Plan(inventory, known, selection, contexts, evidence)
+    plan = Plan(inventory, known, selection, contexts, evidence)
+    if problems := list(_nothing_to_verify(plan)):
+        raise InvalidInput(problems)
+    return plan
+
+
+def _nothing_to_verify(plan: Plan) -> Iterator[Problem]:
+    """Yield what was asked for and cannot give a verdict: an empty report would say that all conforms."""
+    for name in plan.selection.rules:
+        rule = plan.catalogue.rules[name]
+        if plan.selection.palier and rule.palier > plan.selection.palier:
+            why, remedy = f"règle du palier {rule.palier}", f"Donner --palier {rule.palier}, ou ne pas donner de palier."
+        elif plan.selection.guides and rule.guide not in plan.selection.guides:
+            why, remedy = f"règle du guide {rule.guide}", f"Donner --guide {rule.guide}, ou ne pas donner de guide."
+        elif not plan.hosts_of(name):
+            why, remedy = "aucun des hôtes choisis ne porte cette règle", "Voir --limit, et les groupes de la règle au catalogue."
+        else:
+            continue
+        yield Problem("pgssi verify", "--rule", name, why, remedy)
+    if plan.selection.guides and not plan.selection.rules and not any(plan.rules_of(name) for name in plan.contexts):
+        why, remedy = "aucun des hôtes choisis ne porte une règle de ce guide à ce palier", "Voir --limit et --palier."
+        yield Problem("pgssi verify", "--guide", ", ".join(plan.selection.guides), why, remedy)
 
 
 def _context(inventory: Inventory, name: str) -> HostContext:
