@@ -26,6 +26,7 @@ ORDER = (
     "test_walk::*",
     "test_segmentation::*",
     "test_remote_maintenance::*",
+    "test_segmentation::*no_longer_holds*",
     "test_walk::*[[]3]",
     "test_remote_maintenance::*[[]3]",
     "test_breaks::*",

@@ -38,8 +38,13 @@ def _targets(groups: tuple[str, ...] | list[str], wanted: str | None, inventorie
             yield name
 
 
-def breaks_of(guide: str = "*", inventories: tuple[Path, ...] = (INVENTORY,)) -> list[dict[str, str]]:
-    """Return the breaks of a guide, or of all, each on the hosts where it is to be tried."""
+def breaks_of(
+    guide: str = "*", inventories: tuple[Path, ...] = (INVENTORY,), *, whole_site: bool = False
+) -> list[dict[str, str]]:
+    """Return the breaks of a guide, or of all, each on the hosts where it is to be tried.
+
+    whole_site: those whose rule is judged with packets from every other host, instead of the others.
+    """
     rules = load_catalogue().rules
     return [
         {
@@ -52,6 +57,7 @@ def breaks_of(guide: str = "*", inventories: tuple[Path, ...] = (INVENTORY,)) ->
         }
         for path in sorted(BREAKS.glob(f"{guide}.yml"))
         for raw in yaml.safe_load(path.read_text("utf-8"))["breaks"]
+        if raw.get("whole_site", False) is whole_site
         for host in _targets(rules[raw["rule"]].groups, raw.get("host"), inventories)
     ]
 

@@ -14,6 +14,7 @@ from pgssi.transport import TransportError
 from pgssi.transport.backend import channel_for
 
 from .support import BIN, INVENTORY, ROOT
+from .test_breaks import breaks_of, sabotage
 
 SECONDS = 120
 LOADED = "systemctl -q is-enabled pgssi-firewall.service || exec echo active; systemctl is-active pgssi-firewall.service"
@@ -61,3 +62,12 @@ def test_the_matrix_is_proven_and_again_after_every_container_has_restarted(lab:
     lab.restart()
     _settled()
     assert _proven(tmp_path / "after")["totals"] == before["totals"]
+
+
+def test_a_matrix_that_no_longer_holds_is_red(lab: Any, tmp_path: Path) -> None:
+    """Judged with packets from every other host, so while none of them is broken; palier 3 (test_walk) puts it back."""
+    todo = breaks_of(whole_site=True)
+    assert todo
+    settings = ("--extra-vars", "site_palier=2")
+    done = [one for each in todo for one in sabotage(each["host"], [each], tmp_path, (INVENTORY,), *settings)]
+    assert [(one["before"], one["after"]) for one in done] == [("conforme", "non_conforme")] * len(todo), done
