@@ -59,7 +59,7 @@ def station(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         ready.install().succeeded()
         yield ready
     finally:
-        machines.machines.remove(ready.host)
+        machines.remove(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,17 +18,13 @@ BATCHES = 4
 
 
 def machines(*hosts: str) -> Iterator[Lab]:
-    """Give these hosts on their first day, and take them down at the end; the lab as a whole when one is a container."""
+    """Give these hosts on their first day, and take them away at the end."""
     lab = Lab.load([str(INVENTORY), str(MACHINES)])
     lab.reset(*hosts)
     try:
         yield lab
     finally:
-        known = [lab.model.hosts[name] for name in hosts]
-        if all(host.machine for host in known):
-            lab.machines.remove(*known)
-        else:
-            lab.down()
+        lab.remove(*hosts)
 
 
 def hardened(host: str, guidance: str = "pssi") -> Play:

@@ -98,14 +98,22 @@ class Lab:
 
     def reset(self, *names: str) -> None:
         """Make these hosts again from their images (all without names), then bring them up."""
-        chosen = [self.model.container(host.name) for host in self._chosen(names, gateway=False)]
         with self._locked():
-            virtual = self._virtual(names)
-            if virtual:
-                self.machines.remove(*virtual)
-            present = containers(self.model.prefix) if chosen else {}
-            self._remove([container for container in chosen if container in present])
+            self._removed(names)
         self.up(*names)
+
+    def remove(self, *names: str) -> None:
+        """Remove these hosts and leave the others as they are."""
+        with self._locked():
+            self._removed(names)
+
+    def _removed(self, names: Sequence[str]) -> None:
+        chosen = [self.model.container(host.name) for host in self._chosen(names, gateway=False)]
+        virtual = self._virtual(names)
+        if virtual:
+            self.machines.remove(*virtual)
+        present = containers(self.model.prefix) if chosen else {}
+        self._remove([container for container in chosen if container in present])
 
     def restart(self, *names: str) -> None:
         """Stop these hosts and start them again (all without names); their files stay, the kernel's rules and routes go."""

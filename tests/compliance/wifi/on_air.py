@@ -73,19 +73,22 @@ def served():
     return [one for one in found if one["ap"]]
 
 
-def survey():
-    """Return what the beacons around say, what this host serves, and how many radios are free."""
-    free = spare()
+def survey(names):
+    """Return what the beacons around say, what this host serves, and how many radios are free.
+
+    One scan may miss a beacon: it is repeated until these names and all that this host serves are heard, six times at most.
+    """
+    free, mine = spare(), served()
     text = ""
     if free:
         run("ip", "link", "set", free[0][1], "up")
-        for _ in range(3):
-            text = run("timeout", "20", "iw", "dev", free[0][1], "scan", timeout=30).stdout
-            if "BSS" in text:
+        for _ in range(6):
+            text = run("timeout", "20", "iw", "dev", free[0][1], "scan", timeout=30).stdout  # and what was heard just before
+            if all(f"BSS {one['addr']}" in text for one in mine) and all(f"SSID: {name}\n" in text for name in names):
                 break
             time.sleep(1)
         run("ip", "link", "set", free[0][1], "down")
-    return {"scan": text, "served": served(), "free": len(free), "tools": shutil.which("wpa_supplicant") is not None}
+    return {"scan": text, "served": mine, "free": len(free), "tools": shutil.which("wpa_supplicant") is not None}
 
 
 class Station:
