@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 PALIER ?= 2
+IMAGES := debian12 debian13
 INVENTORY ?= inventories/demo
 MIRROR ?=
 BIN := .venv/bin
@@ -23,11 +24,13 @@ demo: images ## L’hôpital de démonstration : audit, durcissement (PALIER=1|2
 	@pgssi lab demo --palier $(PALIER)
 
 .PHONY: test
-test: lint images disks ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
+test: IMAGES = debian12 debian13 debian12-vm
+test: lint images ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
 	@pytest tests/unit tests/static $(WALK) --verbosity=1 --durations=10
 
 .PHONY: resilience
-resilience: images disks ## Autres essais sur le laboratoire : attaques, coupures, changements fatals, collection installée
+resilience: IMAGES = debian12 debian13 debian12-vm debian13-vm
+resilience: images ## Autres essais sur le laboratoire : attaques, coupures, changements fatals, collection installée
 	@pytest $(WALK) $(filter-out $(WALK),$(wildcard tests/lab/test_*.py)) --verbosity=1 --durations=10
 
 .PHONY: lint
@@ -43,11 +46,11 @@ lab: images ## Démarre le laboratoire (pgssi lab status, pgssi lab ssh dpi1)
 
 .PHONY: images
 images: setup ## Construit les images Debian 12 et 13 des hôtes
-	@lab/images/build $(if $(MIRROR),--mirror $(MIRROR))
+	@lab/images/build $(if $(MIRROR),--mirror $(MIRROR)) $(IMAGES)
 
 .PHONY: disks
-disks: setup ## Construit les disques Debian 12 et 13 des machines virtuelles
-	@lab/images/build $(if $(MIRROR),--mirror $(MIRROR)) debian12-vm debian13-vm
+disks: IMAGES = debian12-vm debian13-vm
+disks: images ## Construit les disques Debian 12 et 13 des machines virtuelles
 
 .PHONY: setup
 setup: ## Installe ce qu’il faut : paquets Debian, environnement virtuel
