@@ -84,9 +84,9 @@ def strangers(port, secret, called, sources):
         found[f"sans Message-Authenticator, {server}"] = answers(server, port, packet(ACCESS_REQUEST, good, what, signed=False))
         found[f"autre secret, {server}"] = answers(server, port, packet(ACCESS_REQUEST, wrong, what))
         found[f"secret d'usine, {server}"] = answers(server, port, packet(ACCESS_REQUEST, known, what))
-    for source in sources:
+    for server, source in [("127.0.0.1", "127.0.0.2"), *((address, address) for address in sources)]:
         for name, value in (("secret déclaré", good), ("secret d'usine", known)):
-            found[f"{name}, depuis {source}"] = answers(source, port, packet(ACCESS_REQUEST, value, what), source)
+            found[f"{name}, depuis {source}"] = answers(server, port, packet(ACCESS_REQUEST, value, what), source)
     return found
 
 

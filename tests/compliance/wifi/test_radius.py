@@ -86,7 +86,7 @@ def test_weak_methods(server: Any, devices: Any, observe: Observe) -> None:
 
 @pytest.mark.rule("radius-known-access-points")
 def test_only_declared_access_points_are_answered(server: Any, wifi: Wifi, site: Mapping[str, Any], observe: Observe) -> None:
-    """Requests without the secret, without Message-Authenticator, or from this host's own addresses, stay without answer."""
+    """Requests without the secret, without Message-Authenticator, or from this host's other addresses, stay without answer."""
     declared = {address for point in wifi.access_points.values() for address in point.addresses if point.secret}
     sources = [address for address in addresses_of(site) if address not in declared]
     asked = {"port": server.radius.port, "secret": server.radius.monitor_secret, "called": f"{CALLED}:{server.network.ssid}"}
@@ -94,6 +94,8 @@ def test_only_declared_access_points_are_answered(server: Any, wifi: Wifi, site:
     controls = {what: codes.pop(what) for what in list(codes) if re.match(r"secret déclaré, (127|::)", what)}
     answered = [what for what, code in codes.items() if code]
     observe(f"{len(codes)} demandes étrangères, {len(answered)} réponses ; {len(controls)} demandes légitimes")
+    if not any(":" in source for source in sources):
+        observe("IPv6 : cet hôte n'a pas d'autre adresse d'où demander")
     assert not answered, f"réponses données à : {', '.join(answered[:4])}"
     assert any(controls.values()), "le serveur ne répond pas au secret déclaré (monitor_secret)"
 
