@@ -76,17 +76,21 @@ def served():
 def survey(names):
     """Return what the beacons around say, what this host serves, and how many radios are free.
 
-    One scan may miss a beacon: it is repeated until these names and all that this host serves are heard, six times at most.
+    One scan may miss a beacon, and the host's own watch may hold the radio or put it down meanwhile: scans are repeated for a
+    minute until all that this host serves is heard, and at least three times for these names.
     """
     free, mine = spare(), served()
-    text = ""
-    if free:
+    text, scans, end = "", 0, time.monotonic() + 60
+    while free and time.monotonic() < end:
         run("ip", "link", "set", free[0][1], "up")
-        for _ in range(6):
-            text = run("timeout", "20", "iw", "dev", free[0][1], "scan", timeout=30).stdout  # and what was heard just before
-            if all(f"BSS {one['addr']}" in text for one in mine) and all(f"SSID: {name}\n" in text for name in names):
-                break
-            time.sleep(1)
+        done = run("timeout", "20", "iw", "dev", free[0][1], "scan", timeout=30)  # tells what was heard just before, too
+        if done.returncode == 0 and "BSS" in done.stdout:
+            text, scans = done.stdout, scans + 1
+        everything = all(f"SSID: {name}\n" in text for name in names)
+        if scans and all(f"BSS {one['addr']}" in text for one in mine) and (everything or scans > 2):
+            break
+        time.sleep(1)
+    if free:
         run("ip", "link", "set", free[0][1], "down")
     return {"scan": text, "served": mine, "free": len(free), "tools": shutil.which("wpa_supplicant") is not None}
 
