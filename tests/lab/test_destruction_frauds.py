@@ -29,7 +29,7 @@ def test_a_host_that_is_off_leaves_the_agreement_as_it_is(station: Station) -> N
     station.qemu.off()
     off = station.destroy("virtio")
     assert off.returncode and any("unreachable" in line or "ssh" in line for line in off.failures())
-    assert Journal(station.evidence).records("data_destruction") == []
+    assert not Journal(station.evidence).records("data_destruction")
     station.lab.machines.start(station.host)
     station.run("sh", "-ec", 'for dev in /proc/sys/net/ipv6/conf/*; do echo 1 > "$dev/disable_ipv6"; done')
     station.destroy("virtio").succeeded()

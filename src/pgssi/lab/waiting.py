@@ -10,13 +10,17 @@ from pgssi.errors import PgssiError
 
 
 def answers(address: str, port: int, seconds: float, look: Callable[[], None] = lambda: None) -> None:
-    """Wait until sshd shows its banner to the control node; ``look`` is called between two tries, and may raise."""
+    """Wait until sshd shows its banner to the control node; ``look`` is called between two tries, and may raise.
+
+    QEMU accepts a connection before the machine has a network, and hands over all that were tried once it has: sshd of Debian 13
+    (PerSourcePenalties) shuts out who comes fifteen times without a word, so each try takes its time.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         look()
         try:
             with socket.create_connection((address, port), timeout=2) as connection:
-                connection.settimeout(2)
+                connection.settimeout(8)
                 if connection.recv(4) == b"SSH-":
                     return
         except OSError:

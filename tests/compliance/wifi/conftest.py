@@ -370,9 +370,9 @@ def beacons(air: Air) -> Callable[..., list[Beacon]]:
 
     def find(*securities: str, needed: bool = True) -> list[Beacon]:
         found = air.seen()
-        assert found or not air.survey["served"], "la borne sert des réseaux qu'aucune radio ne reçoit"
         if not found:
-            not_verified("cette borne n'émet aucun réseau : rien n'a été entendu")
+            served = ", ".join(one["ssid"] for one in air.survey["served"]) or "aucun réseau"
+            not_verified(f"cette borne sert {served} : rien n'a été entendu")
         kept = [one for one in found if not securities or one.security in securities]
         if needed and not kept:
             not_applicable(f"aucun réseau de ce type sur cette borne : {', '.join(securities)}")
