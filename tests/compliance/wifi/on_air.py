@@ -76,22 +76,23 @@ def served():
 def survey(names):
     """Return what the beacons around say, what this host serves, and how many radios are free.
 
-    One scan may miss a beacon, and the host's own watch may hold the radio or put it down meanwhile: scans are repeated for a
-    minute until all that this host serves is heard, and at least three times for these names.
+    One scan may miss a beacon, the host's own watch may hold a radio or put it down, and a radio may be stuck: scans are
+    repeated for a minute, each by the next free radio, until all that this host serves is heard, and three times for these names.
     """
     free, mine = spare(), served()
-    text, scans, end = "", 0, time.monotonic() + 60
+    heard, text, scans, end = {}, "", 0, time.monotonic() + 60
     while free and time.monotonic() < end:
-        run("ip", "link", "set", free[0][1], "up")
-        done = run("timeout", "20", "iw", "dev", free[0][1], "scan", timeout=30)  # tells what was heard just before, too
-        if done.returncode == 0 and "BSS" in done.stdout:
-            text, scans = done.stdout, scans + 1
+        link = free[scans % len(free)][1]
+        run("ip", "link", "set", link, "up")
+        done = run("timeout", "20", "iw", "dev", link, "scan", timeout=30)
+        run("ip", "link", "set", link, "down")
+        scans += 1
+        heard |= {block[:17]: f"BSS {block}" for block in re.split(r"(?m)^BSS ", done.stdout)[1:]}
+        text = "".join(heard.values())
         everything = all(f"SSID: {name}\n" in text for name in names)
-        if scans and all(f"BSS {one['addr']}" in text for one in mine) and (everything or scans > 2):
+        if all(f"BSS {one['addr']}" in text for one in mine) and (everything or scans > 2):
             break
         time.sleep(1)
-    if free:
-        run("ip", "link", "set", free[0][1], "down")
     return {"scan": text, "served": mine, "free": len(free), "tools": shutil.which("wpa_supplicant") is not None}
 
 
