@@ -58,6 +58,7 @@ class Crowd:
         self.open: dict[str, str] = {}
         self.use: dict[str, str] = {}
         self.blank: set[str] = set()
+        self.formatted: set[str] = set()  # blank ones on which somebody has put a file system since
         self.ended = 0
         for disk in self.disks:
             with (station.qemu.folder / disk.file).open("wb") as file:
@@ -70,7 +71,7 @@ class Crowd:
         plugged = self.chance.sample(self.disks, len(self.disks))
         away = {disk.serial for disk in [disk for disk in plugged if disk.serial != "TWIN-0001"][:2]}
         self.station.plug([disk for disk in plugged if disk.serial not in away])
-        self.blank = set()
+        self.blank, self.formatted = set(), set()
         self.go_on(away)
         self.use = {disk.serial: self.chance.choice([*USES][:-3] + ["free"] * 3) for disk in self.disks
                     if disk.serial not in self.open and disk.serial not in self.blank}  # fmt: skip
@@ -90,6 +91,7 @@ class Crowd:
     def erased(self, serial: str) -> None:
         """Note that a disk must be blank now."""
         self.blank.add(serial)
+        self.formatted.discard(serial)
         self.open.pop(serial, None)
         self.ended += 1
 
@@ -130,6 +132,9 @@ class Crowd:
         self.open[serial] = ""
         if then == "pull":
             self.use[serial] = "away"
+        if then == "mount" and serial in self.blank:
+            self.blank.remove(serial)
+            self.formatted.add(serial)
 
 
 def test_exactly_the_media_that_were_rightly_asked_for_are_blank(station: Station) -> None:
@@ -151,7 +156,8 @@ def test_exactly_the_media_that_were_rightly_asked_for_are_blank(station: Statio
                 crowd.open[line["request"]["serial"]] = one["job"]
         left = [(disk, station.left(disk.name)) for disk in crowd.disks]
         assert {disk.serial for disk, count in left if not count} == crowd.blank, f"graine {SEED} : {crowd.use}"
-        assert [disk.name for disk, count in left if disk.serial not in crowd.blank and count < SIZE // 2] == []
+        emptied = crowd.blank | crowd.formatted
+        assert [disk.name for disk, count in left if disk.serial not in emptied and count < SIZE // 2] == []
     results = Counter(one["result"] for one in station.media("state"))
     assert results == {"erased": crowd.ended} | ({None: len(crowd.open)} if crowd.open else {})
     every = {code for code, _ in SPOILS} | set(USES.values()) | {"busy", "run", "race", "leave", "mount", "pull"}
