@@ -318,7 +318,7 @@ class Air:
         return next(one for one in self.wifi.networks.values() if one.ssid == ssid)
 
     def attempt(self, name: str, network: WifiNetwork, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return one attempt for on_air.py; given: device, psk or pmf of it."""
+        """Return one attempt for on_air.py; given: device, psk, pmf or open of it."""
         device, files = given.get("device"), {}
         beacon = next(one for one in self.seen() if one.ssid == network.ssid)
         lines = [f'ssid="{network.ssid}"', f"ieee80211w={given.get('pmf', 1)}"]
@@ -327,6 +327,8 @@ class Air:
             lines += ["key_mgmt=WPA-EAP WPA-EAP-SHA256", "eap=TLS", f'identity="{device.name}"', f'ca_cert="@{name}.ca"']
             lines += [f'client_cert="@{name}.crt"', f'private_key="@{name}.key"']
             lines += [f'domain_suffix_match="{self.wifi.radius.name}"'] if self.wifi.radius else []
+        elif given.get("open"):
+            lines += ["key_mgmt=NONE"]
         elif network.security == "open":
             lines += ["key_mgmt=OWE" if "OWE" in beacon.akm else "key_mgmt=NONE"]
         else:

@@ -108,7 +108,7 @@ def test_key_management_on_the_air(beacons: Any, observe: Observe) -> None:
 @pytest.mark.rule("wifi-strangers-kept-out")
 @pytest.mark.acts
 def test_who_enters_on_the_air(air: Any, beacons: Any, devices: Any, wifi: Wifi, observe: Observe) -> None:
-    """A radio of this host tries in turn a good certificate, one of another authority, an expired one, and a shared key."""
+    """A radio of this host tries a good certificate, one of another authority, an expired one, a shared key, and nothing."""
     one = beacons("enterprise")[0]
     network = next(n for n in wifi.networks.values() if n.ssid == one.ssid)
     came = air.enter(
@@ -116,11 +116,12 @@ def test_who_enters_on_the_air(air: Any, beacons: Any, devices: Any, wifi: Wifi,
         autre=(network, {"device": devices.make(network.use, other=True)}),
         echu=(network, {"device": devices.expired()}),
         cle=(network, {"psk": secrets.token_urlsafe(16)}),
+        rien=(network, {"open": True}),
     )
     observe(f"{one.ssid} : " + ", ".join(f"{name} {what}" for name, what in came.items()))
-    entered = [name for name, what in came.items() if what == "connected"]
-    assert "bon" in entered, f"{one.ssid} : un bon certificat n'entre pas, aucun refus ne prouverait rien"
-    assert entered == ["bon"], f"{one.ssid} : entrent aussi {', '.join(entered[1:])}"
+    strangers = [name for name, what in came.items() if what == "connected" and name != "bon"]
+    assert not strangers, f"{one.ssid} : entrent sans bon certificat : {', '.join(strangers)}"
+    assert came["bon"] == "connected", f"{one.ssid} : un bon certificat n'entre pas, aucun refus ne prouverait rien"
 
 
 @pytest.mark.rule("wifi-one-network-per-use")
