@@ -348,10 +348,11 @@ class Air:
         said = self.order("enter", attempts=asked, timeout=60.0 * len(asked) + 60)
         return {name: said[short]["came"] for name, short in names.items()}
 
-    def reach(self, attempt: tuple[WifiNetwork, Mapping[str, Any]], targets: list[str], ports: tuple[int, ...]) -> Any:
-        """Enter, then call these addresses."""
+    def reach(self, network: WifiNetwork, given: Mapping[str, Any], targets: list[str], ports: tuple[int, ...]) -> Any:
+        """Enter a network of this host, then call these addresses."""
         self.ready()
-        return self.order("reach", attempt=self.attempt("reach", *attempt), targets=targets, ports=ports)
+        bridge = next(one["bridge"] for one in self.survey["served"] if one["ssid"] == network.ssid)
+        return self.order("reach", attempt=self.attempt("reach", network, given), targets=targets, ports=ports, bridge=bridge)
 
     def apart(self, attempt: tuple[WifiNetwork, Mapping[str, Any]]) -> Any:
         """Enter with two radios, one of which calls the other."""

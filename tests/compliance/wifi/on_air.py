@@ -180,9 +180,22 @@ def heard(line, mark, seconds):
     return False
 
 
-def reach(attempt, targets, ports):
+@contextmanager
+def way_back(bridge):
+    """Have this host answer the device by that bridge, as it would whoever has an address that it knows a way to."""
+    routes = (("-4", "198.51.100.77/32"), ("-6", "2001:db8:77::77/128"))
+    for version, address in routes:
+        run("ip", version, "route", "replace", address, "dev", bridge)
+    try:
+        yield Path("/sys/class/net", bridge, "address").read_text("ascii").strip()
+    finally:
+        for version, address in routes:
+            run("ip", version, "route", "del", address, "dev", bridge)
+
+
+def reach(attempt, targets, ports, bridge):
     """Enter, then call addresses of this host as if they were on the air's own network; return what answered."""
-    with station(*spare()[-1]) as one:
+    with station(*spare()[-1]) as one, way_back(bridge) as hardware:
         found = one.join("reach", **attempt)
         answers = []
         if found["came"] == "connected":
@@ -190,6 +203,7 @@ def reach(attempt, targets, ports):
             one.inside("ip", "address", "add", "2001:db8:77::77/128", "dev", one.link, "nodad")
             for target in targets:
                 one.inside("ip", "route", "replace", target, "dev", one.link)
+                one.inside("ip", "neigh", "replace", target, "lladdr", hardware, "dev", one.link)  # whoever knows it need not ask
                 version = "-6" if ":" in target else "-4"
                 if one.inside("ping", version, "-c", "2", "-W", "1", target).returncode == 0:
                     answers.append(f"écho de {target}")
