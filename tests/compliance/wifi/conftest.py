@@ -297,7 +297,7 @@ class Air:
         """What this host serves and what is on the air, asked once until something changed the host."""
         asked = {"do": "survey", "names": sorted(network.ssid for network in self.wifi.networks.values())}
         text = f"{AIR}\nmain({asked!r})\n"
-        said = self.facts("wifi-survey", f"command -v iw >/dev/null || exit 0; python3 -I - <<'FIN'\n{text}FIN", timeout=200)
+        said = self.facts("wifi-survey", f"command -v iw >/dev/null || exit 0; python3 -I - <<'FIN'\n{text}FIN", timeout=300)
         if not said.strip():
             not_verified("iw est absent de cet hôte : rien n'a été écouté")
         return dict(json.loads(said))

@@ -77,14 +77,15 @@ def survey(names):
     """Return what the beacons around say, what this host serves, and how many radios are free.
 
     One scan may miss a beacon, the host's own watch may hold a radio or put it down, and a radio may be stuck: scans are
-    repeated for a minute, each by the next free radio, until all that this host serves is heard, and three times for these names.
+    repeated for three minutes, each by the next free radio, until all that this host serves is heard, and three times for these
+    names. On a busy host a scan may take many times its six seconds.
     """
     free, mine = spare(), served()
-    heard, text, scans, end = {}, "", 0, time.monotonic() + 60
+    heard, text, scans, end = {}, "", 0, time.monotonic() + 180
     while free and time.monotonic() < end:
         link = free[scans % len(free)][1]
         run("ip", "link", "set", link, "up")
-        done = run("timeout", "20", "iw", "dev", link, "scan", timeout=30)
+        done = run("timeout", "60", "iw", "dev", link, "scan")
         run("ip", "link", "set", link, "down")
         scans += 1
         heard |= {block[:17]: f"BSS {block}" for block in re.split(r"(?m)^BSS ", done.stdout)[1:]}
