@@ -19,9 +19,9 @@ from test_site_check import model as model
 from test_site_check import own as own
 from wifi_faults import BAD_WIFI, PASSPHRASE, WIFI
 
+from pgssi import authority
 from pgssi.paths import ROOT
 from pgssi.site import Host, Review, review
-from pgssi.wifi import authority
 from pgssi.wifi.model import host_view, load, secrets_of
 from pgssi.wifi.naming import tells, weakness
 from pgssi.wifi.portal import portal_view
@@ -121,16 +121,16 @@ def public_half() -> str:
 
 
 def test_certificates_hold_for_whom_they_were_made(tmp_path: Path) -> None:
-    """A certificate is kept for its key, name, use and authority, until its last half year."""
+    """A certificate is kept for its key, name, uses and authority, until its last year."""
     path, other = tmp_path / "authority", tmp_path / "other"
-    assert authority.make(path) and not authority.make(path) and authority.make(other)
+    assert authority.make(path, "a") and not authority.make(path, "a") and authority.make(other, "a")
     key, own = path.read_bytes(), authority.certificate_path(path).read_text("ascii")
-    public, subject = public_half(), authority.Subject("poste1", "professionals")
+    public, subject = public_half(), authority.Subject("poste1", ("client",), "professionals")
     signed = authority.sign(public, subject, key, own)
     assert authority.holds(signed, public, subject, own)
     assert not authority.holds(signed, public_half(), subject, own)
-    assert not authority.holds(signed, public, authority.Subject("poste1", "technical"), own)
-    assert not authority.holds(signed, public, authority.Subject("poste1"), own)
+    assert not authority.holds(signed, public, authority.Subject("poste1", ("client",), "technical"), own)
+    assert not authority.holds(signed, public, authority.Subject("poste1", ("client", "server"), "professionals"), own)
     assert not authority.holds(signed, public, subject, authority.certificate_path(other).read_text("ascii"))
     assert not authority.holds("", public, subject, own)
     soon = authority.sign(public, subject, key, own, ends=datetime.now(UTC) + timedelta(days=90))
@@ -140,7 +140,7 @@ def test_certificates_hold_for_whom_they_were_made(tmp_path: Path) -> None:
 def test_revocations_are_those_of_the_site(tmp_path: Path) -> None:
     """A list is kept while it names the same serials, and always holds the trial number."""
     path = tmp_path / "authority"
-    authority.make(path)
+    authority.make(path, "a")
     key, own = path.read_bytes(), authority.certificate_path(path).read_text("ascii")
     day = date(2026, 5, 1)
     listed = authority.revocations([(0x1234, day)], key, own)

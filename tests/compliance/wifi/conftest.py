@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from testinfra.host import Host
 
+from pgssi import authority
 from pgssi.verify import not_applicable, not_verified
 from pgssi.verify.plan import Plan
-from pgssi.wifi import authority
 from pgssi.wifi.model import Radius, Wifi, WifiNetwork, load
 
 AIR = Path(__file__).with_name("on_air.py").read_text("utf-8")
@@ -64,16 +64,16 @@ class Devices:
         self.trusted = own.read_text("ascii")
         with TemporaryDirectory() as folder:
             path = Path(folder, "other")
-            authority.make(path)
+            authority.make(path, "Another authority")
             self.stranger, self.strange = path.read_bytes(), authority.certificate_path(path).read_text("ascii")
 
-    def make(self, use: str = "professionals", *, other: bool = False, **more: Any) -> Device:
+    def make(self, use: str = "professionals", *, other: bool = False, purpose: str = "client", **more: Any) -> Device:
         """Return a device; other: of an authority that nobody knows; more: serial, starts, ends of its certificate."""
         name = f"essai-{secrets.token_hex(4)}"
         private, public = key_pair()
         signer = (self.stranger, self.strange) if other else (self.signer, self.trusted)
         limits = {"ends": datetime.now(UTC) + timedelta(hours=1), **more}
-        signed = authority.sign(public, authority.Subject(name, use), *signer, **limits)
+        signed = authority.sign(public, authority.Subject(name, (purpose,), use), *signer, **limits)
         return Device(name, private, signed, self.trusted)
 
     def keys(self) -> tuple[str, str]:

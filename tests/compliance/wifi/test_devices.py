@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pgssi import authority
 from pgssi.verify import not_applicable, not_verified
-from pgssi.wifi import authority
 from pgssi.wifi.model import Wifi
 
 PROFILE = "/etc/pgssi/wifi-client/wpa_supplicant.conf"
@@ -29,7 +29,7 @@ def test_evil_twin(air: Any, devices: Any, wifi: Wifi, observe: Callable[[str], 
         not_verified(f"{network.ssid} n'est pas reçu ici : rien n'a été essayé")
     private, public = devices.keys()
     ends = datetime.now(UTC) + timedelta(hours=1)
-    shown = authority.sign(public, authority.Subject(wifi.radius.name), devices.stranger, devices.strange, ends=ends)
+    shown = authority.sign(public, authority.Subject(wifi.radius.name, ("server",)), devices.stranger, devices.strange, ends=ends)
     files = {"ca_cert": devices.trusted, "server_cert": shown, "private_key": private, "users": "* TLS\n"}
     found = air.order("twin", profile=PROFILE, real=real.freq, ssid=network.ssid, files=files, seconds=PATIENCE)
     assert found["profile"], f"aucun profil Wi-Fi du site sur cet appareil ({PROFILE})"

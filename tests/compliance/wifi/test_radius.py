@@ -15,9 +15,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from testinfra.host import Host
 
+from pgssi.authority import TRIAL_SERIAL
 from pgssi.inforce import HostContext
 from pgssi.paths import ROLES
-from pgssi.wifi.authority import TRIAL_SERIAL
 from pgssi.wifi.model import Wifi, addresses_of
 
 Observe = Callable[[str], None]
@@ -36,7 +36,7 @@ def test_only_our_certificates_enter(server: Any, devices: Any, refuses: Any, ob
     observe("bon certificat : accepté")
     refuses("certificat d'une autre autorité", devices.make(other=True))
     refuses("certificat échu", devices.expired())
-    refuses("certificat de serveur", devices.make(use=""))
+    refuses("certificat de serveur", devices.make(purpose="server"))
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""The TLS key of a host for the Wi-Fi (RADIUS server or device): made on the host, its private half never leaves it."""
+"""The TLS key of a host for one use (logs, RADIUS, Wi-Fi): made on the host, its private half never leaves it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
-module: wifi_identity
+module: tls_identity
 short_description: TLS key made on the host, its certificate, the authority and its revocations
 description:
   - Makes the missing EC key, returns its public half and what is there; installs the certificates given.
@@ -21,17 +21,19 @@ options:
   folder: {type: path, required: true, description: Where C(host.key) and the certificates are.}
   group: {type: str, default: root, description: Group that reads the folder.}
   name: {type: str, description: Name in the certificate; only the action reads it.}
-  use: {type: str, description: Use of the device in its certificate, nothing for a server; only the action reads it.}
+  unit: {type: str, description: Organisational unit in the certificate (network of a device); only the action reads it.}
+  purposes: {type: list, elements: str, choices: [client, server], description: Uses of the certificate (for the action).}
   authority: {type: str, description: Private key on the control node; only the action reads it.}
   revoked: {type: list, elements: raw, description: Revoked serials and dates; only the action reads it.}
   files: {type: dict, default: {}, description: Public files to write, content by name.}
 author: [The PGSSI toolkit contributors]
 """
 EXAMPLES = """
-- pgssi.toolkit.wifi_identity:
+- pgssi.toolkit.tls_identity:
     folder: /etc/pgssi/radius
     group: freerad
     name: radius.ch-demo.example
+    purposes: [server]
     authority: /safe/wifi-authority
     revoked: [[4660, 2026-01-31]]
 """
@@ -104,7 +106,8 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "group": {"type": "str", "default": "root"},
             "name": {"type": "str"},
-            "use": {"type": "str"},
+            "unit": {"type": "str"},
+            "purposes": {"type": "list", "elements": "str", "choices": ["client", "server"]},
             "authority": {"type": "str"},
             "revoked": {"type": "list", "elements": "raw"},
             "files": {"type": "dict", "default": {}},

@@ -1,10 +1,13 @@
-"""The Wi-Fi authority: an EC key on the control node that signs RADIUS servers and devices, and revokes devices.
+"""A small authority of the site: an EC key on the control node that signs the TLS certificates of hosts, and revokes them.
 
-Source: RFC 5280 (certificates, revocation lists); RFC 5216 (EAP-TLS); ANSSI, TLS, R1 to R9.
+One such authority lets the hosts that keep logs know each other, and nobody else; another one opens the Wi-Fi.
+Source: RFC 5280 (certificates, revocation lists); RFC 5216 (EAP-TLS); ANSSI, TLS, R1 to R9 (mutual authentication).
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,40 +19,79 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pgssi.remote import authority as logs
-
-LASTS, RENEWED = timedelta(days=730), timedelta(days=180)  # any run in its last half year renews a certificate
-LIST_LASTS, LIST_RENEWED = timedelta(days=400), timedelta(days=200)  # of revocations: one that is over closes the Wi-Fi
+FOREVER = timedelta(days=7300)  # of an authority
+LASTS, RENEWED = timedelta(days=730), timedelta(days=365)  # any run in its last year renews a certificate
+LIST_LASTS, LIST_RENEWED = timedelta(days=400), timedelta(days=200)  # of revocations: one that is over closes the door
+PURPOSES = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID.SERVER_AUTH}
 # A number that no certificate in use bears, revoked on every site: what proves that revocation works.
 TRIAL_SERIAL = int.from_bytes(b"pgssi-revoked-trial", "big")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Whom a certificate names. use: of a device's network (professionals, technical); empty for a RADIUS server."""
+    """Whom a certificate names, and what it is for; unit: a part of the name, such as the network of a device."""
 
     name: str
-    use: str = ""
+    purposes: tuple[str, ...]
+    unit: str = ""
 
     def as_name(self) -> x509.Name:
         """Return it as a certificate bears it."""
-        unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, self.use)] if self.use else []
+        unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, self.unit)] if self.unit else []
         return x509.Name([*unit, x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
 
-    @property
-    def purpose(self) -> x509.ObjectIdentifier:
-        """Return what the certificate may be used for: a server's never opens the network to a device."""
-        return ExtendedKeyUsageOID.CLIENT_AUTH if self.use else ExtendedKeyUsageOID.SERVER_AUTH
+    def as_purposes(self) -> x509.ExtendedKeyUsage:
+        """Return what the certificate may be used for: a server's never opens a door to a client."""
+        return x509.ExtendedKeyUsage([PURPOSES[purpose] for purpose in sorted(self.purposes)])
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def certificate_path(authority: Path) -> Path:
     """Return where the authority's own certificate is kept, beside its key."""
-    return logs.certificate_path(authority)
+    return authority.with_name(f"{authority.name}.pem")
 
 
-def make(authority: Path) -> bool:
-    """Make the authority when it is absent; return whether it was."""
-    return logs.make(authority, "Wi-Fi authority")
+def make(authority: Path, name: str) -> bool:
+    """Make the authority of this name when it is absent, under a lock (several hosts arrive here together); tell whether."""
+    if authority.exists():
+        return False
+    authority.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with authority.with_name(f"{authority.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if authority.exists():
+            return False
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        subject = Subject(name, ()).as_name()
+        builder = (
+            x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + FOREVER)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(authority=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        certificate = builder.sign(key, hashes.SHA256())
+        certificate_path(authority).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        handle = os.open(authority, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(
+                key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            )
+    return True
 
 
 def _key(pem: bytes) -> ec.EllipticCurvePrivateKey:
@@ -80,8 +122,8 @@ def sign(
         .not_valid_before(starts or now - timedelta(days=1))
         .not_valid_after(ends or now + LASTS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([subject.purpose]), critical=False)
+        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(subject.as_purposes(), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject.name)]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(bearer), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
@@ -101,7 +143,7 @@ def holds(certificate: str, public: str, subject: Subject, authority: str) -> bo
     return (
         key.decode().strip() == public.strip()
         and found.subject == subject.as_name()
-        and subject.purpose in purposes
+        and set(purposes) == set(subject.as_purposes())
         and found.not_valid_after_utc - datetime.now(UTC) > RENEWED
     )
 
