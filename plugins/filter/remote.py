@@ -7,7 +7,8 @@ from typing import Any
 
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
 
-from pgssi.remote.model import codes, host_view, load, place
+from pgssi.interfaces import addresses_of
+from pgssi.remote.model import codes, host_view, load
 
 
 def remote_host(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def remote_codes(hostvars: Mapping[str, Mapping[str, Any]], name: str) -> dict[s
 
 def own_addresses(variables: Mapping[str, Any]) -> list[str]:
     """``hostvars[inventory_hostname] | pgssi.toolkit.own_addresses``: every address of the host, by its site_interfaces."""
-    return list(place("", variables).addresses)
+    return list(addresses_of(variables))
 
 
 def not_done(results: Mapping[str, Mapping[str, Any]]) -> list[str]:

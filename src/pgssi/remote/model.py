@@ -16,6 +16,7 @@ from typing import Any
 from netaddr import IPAddress, IPNetwork
 
 from pgssi.habilitations import as_date
+from pgssi.interfaces import addresses_by_zone, addresses_of
 
 Vars = Mapping[str, Any]
 PORT, LONGEST_HOURS, NOTICE_DAYS = 2222, 8, 30
@@ -152,11 +153,7 @@ def load(variables: Mapping[str, Vars], groups: Mapping[str, Sequence[str]]) -> 
 
 def place(name: str, variables: Vars) -> Place:
     """Return the zones and addresses of a host, from its ``site_interfaces``."""
-    zones, addresses = [], []
-    for zone, given in (variables.get("site_interfaces") or {}).items():
-        zones.append(str(zone))
-        addresses += [str(address) for address in (given["addresses"] if isinstance(given, Mapping) else given)]
-    return Place(name, tuple(zones), tuple(addresses))
+    return Place(name, tuple(addresses_by_zone(variables)), addresses_of(variables))
 
 
 def _supplier(name: str, raw: Vars, site: Vars, variables: Mapping[str, Vars]) -> Supplier:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from netaddr import AddrFormatError, IPAddress, IPNetwork
+from netaddr import AddrFormatError, IPAddress
 
 from pgssi.site.model import Finding, Path, Site
+from pgssi.wifi.portal import blocks
 
 TOP: Path = ("site_wifi", "guests")
 
@@ -40,7 +41,7 @@ def _read(text: object) -> IPAddress | None:
 
 
 def _addresses(guests: Mapping[str, Any], zone: Mapping[str, Any], zones: Mapping[Any, Mapping[str, Any]]) -> Iterator[Finding]:
-    inside = _blocks([zone])
+    inside = blocks([zone])
     for key in ("addresses", "leases", "resolvers"):
         for index, text in enumerate(guests.get(key) or ()):
             path, address = (*TOP, key, index), _read(text)
@@ -48,7 +49,7 @@ def _addresses(guests: Mapping[str, Any], zone: Mapping[str, Any], zones: Mappin
                 yield Finding("wifi_guest_address", path, text)
             elif key != "resolvers" and not any(address in block for block in inside):
                 yield Finding("wifi_guest_outside", path, text, {"zone": ", ".join(map(str, inside)) or "-"})
-            elif key == "resolvers" and any(address in block for block in _blocks(zones.values())):
+            elif key == "resolvers" and any(address in block for block in blocks(zones.values())):
                 yield Finding("wifi_guest_resolver", path, text, warning=True)
     versions = sorted(address.version for text in guests["addresses"] if (address := _read(text)))
     if versions not in ([4], [4, 6]):
@@ -58,9 +59,3 @@ def _addresses(guests: Mapping[str, Any], zone: Mapping[str, Any], zones: Mappin
     leases = [address for text in guests.get("leases") or () if (address := _read(text))]
     if len(leases) > 1 and leases[0] > leases[1]:
         yield Finding("wifi_guest_leases", (*TOP, "leases"), ", ".join(map(str, leases)))
-
-
-def _blocks(zones: Any) -> list[IPNetwork]:
-    """Return the networks of these zones, without the rest of the world."""
-    texts = [zone[key] for zone in zones for key in ("cidr4", "cidr6") if zone.get(key)]
-    return [block for block in map(IPNetwork, texts) if block.prefixlen]

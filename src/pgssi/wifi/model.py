@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from pgssi.habilitations import as_date as read_date
+from pgssi.interfaces import addresses_of
 from pgssi.wifi.portal import bridge, portal_view
 
 Vars = Mapping[str, Any]
@@ -125,13 +126,6 @@ class Wifi:
 def wifi_managed(points: Mapping[str, AccessPoint]) -> list[str]:
     """Return the access points that are hosts of ours."""
     return [point.name for point in points.values() if point.managed]
-
-
-def addresses_of(variables: Vars) -> tuple[str, ...]:
-    """Return every address of ``site_interfaces``, in its order."""
-    interfaces = (variables.get("site_interfaces") or {}).values()
-    listed = [item["addresses"] if isinstance(item, Mapping) else item for item in interfaces]
-    return tuple(str(address) for addresses in listed for address in addresses)
 
 
 def load(hostvars: Mapping[str, Vars], groups: Mapping[str, Sequence[str]]) -> Wifi | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from netaddr import IPAddress, IPNetwork
@@ -23,10 +23,15 @@ def bridge(network: WifiNetwork) -> str:
     return f"br{network.vlan or network.name[:12]}"
 
 
+def blocks(zones: Iterable[Mapping[str, Any]]) -> list[IPNetwork]:
+    """Return the networks of these zones, without the rest of the world."""
+    texts = [zone[key] for zone in zones for key in ("cidr4", "cidr6") if zone.get(key)]
+    return [block for block in map(IPNetwork, texts) if block.prefixlen]
+
+
 def internal(zones: Mapping[str, Any], version: int) -> list[str]:
     """Return what no guest reaches: every zone but the Internet, and all that is private."""
-    blocks = [IPNetwork(zone[f"cidr{version}"]) for zone in zones.values() if zone.get(f"cidr{version}")]
-    return sorted({*PRIVATE[version], *(str(block.cidr) for block in blocks if block.prefixlen)})
+    return sorted({*PRIVATE[version], *(str(block.cidr) for block in blocks(zones.values()) if block.version == version)})
 
 
 def portal_view(wifi: Wifi, guests: Guests, zones: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pytest
 from testinfra.host import Host
 
 from pgssi.inforce import HostContext
+from pgssi.interfaces import addresses_of
 from pgssi.verify import not_applicable, not_verified
-from pgssi.wifi.model import RENEWAL_DAYS, Wifi, addresses_of
+from pgssi.wifi.model import RENEWAL_DAYS, Wifi
 from pgssi.wifi.naming import site_words, tells, weakness
 
 Observe = Callable[[str], None]

@@ -15,9 +15,10 @@ from netaddr import IPAddress, IPNetwork, ipv6_verbose
 from testinfra.host import Host
 
 from pgssi.inforce import HostContext
+from pgssi.interfaces import addresses_of
 from pgssi.paths import ROLES
 from pgssi.verify import not_applicable, not_verified
-from pgssi.wifi.model import Wifi, addresses_of
+from pgssi.wifi.model import Wifi
 from pgssi.wifi.portal import portal_view
 
 Observe = Callable[[str], None]

@@ -17,8 +17,9 @@ from testinfra.host import Host
 
 from pgssi.authority import TRIAL_SERIAL
 from pgssi.inforce import HostContext
+from pgssi.interfaces import addresses_of
 from pgssi.paths import ROLES
-from pgssi.wifi.model import Wifi, addresses_of
+from pgssi.wifi.model import Wifi
 
 Observe = Callable[[str], None]
 DEFAULTS = yaml.safe_load((ROLES / "wifi" / "defaults" / "main.yml").read_text("utf-8"))
