@@ -10,7 +10,7 @@ IMAGES := debian12 debian13
 INVENTORY ?= inventories/demo
 MIRROR ?=
 BIN := .venv/bin
-WALK := $(addprefix tests/lab/test_,data_destruction.py walk.py segmentation.py breaks.py waiver.py)
+WALK := $(addprefix tests/lab/test_,data_destruction.py wifi.py walk.py segmentation.py breaks.py waiver.py)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
@@ -26,7 +26,8 @@ demo: images ## L’hôpital de démonstration : audit, durcissement (PALIER=1|2
 .PHONY: test
 test: IMAGES = debian12 debian13 debian12-vm
 test: lint images ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
-	@pytest tests/unit tests/static $(WALK) --verbosity=1 --durations=10
+	@pytest tests/unit tests/static --numprocesses=2 --durations=10
+	@pytest $(WALK) --verbosity=1 --durations=10
 
 .PHONY: resilience
 resilience: IMAGES = debian12 debian13 debian12-vm debian13-vm

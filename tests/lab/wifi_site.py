@@ -33,20 +33,18 @@ def hardened(host: str, guidance: str = "pssi") -> Play:
     return play("wifi", "-i", str(MACHINES), "--limit", host, *options, timeout=2400).succeeded()
 
 
-def verdicts(host: str, directory: Path, guidance: str = "pssi", only: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the verdict on each rule of the guide, or on these only."""
-    settings = ["-e", "site_palier=3", "-e", f"site_guidance={guidance}", *(word for rule in only for word in ("-r", rule))]
+def verdicts(host: str, directory: Path, guidance: str = "pssi") -> dict[str, str]:
+    """Return the verdict on each rule of the guide."""
+    settings = ["-e", "site_palier=3", "-e", f"site_guidance={guidance}"]
     found = verify(directory, "-i", str(MACHINES), "--limit", host, "-g", "wifi", "--acting", *settings, timeout=2400)
     return {one["rule"]: f"{one['verdict']} {one['message']}".strip() for one in found["verdicts"] if one["host"] == host}
 
 
-def red_then_green(host: str, directory: Path, guidance: str = "pssi", only: tuple[str, ...] = ()) -> None:
+def red_then_green(host: str, directory: Path, guidance: str = "pssi") -> None:
     """Do the breaks of a host one by one: green before, red after, green once the role ran again; then a run changes nothing."""
     rules = load_catalogue().rules
     todo: list[Any] = [
-        one
-        for one in breaks_of("wifi", INVENTORIES)
-        if one["host"] == host and guidance in rules[one["rule"]].guidance and (not only or one["rule"] in only)
+        one for one in breaks_of("wifi", INVENTORIES) if one["host"] == host and guidance in rules[one["rule"]].guidance
     ]
     if guidance == "current":  # those of the other guidance have had theirs
         todo = [one for one in todo if "pssi" not in rules[one["rule"]].guidance]
@@ -61,7 +59,7 @@ def red_then_green(host: str, directory: Path, guidance: str = "pssi", only: tup
         if not todo:
             break
     assert [one for one in outcomes if one["before"] != "conforme"] == [], "never green before their break"
-    found = verdicts(host, directory / "after", guidance, only)
+    found = verdicts(host, directory / "after", guidance)
     left = {rule: verdict for rule, verdict in found.items() if not sound(verdict)}
     assert left == {}, "still red after the role ran once more"
     assert hardened(host, guidance).changed() == set()

@@ -76,16 +76,16 @@ def served():
 def survey(names):
     """Return what the beacons around say, what this host serves, and how many radios are free.
 
-    One scan may miss a beacon, the host's own watch may hold a radio or put it down, and a radio may be stuck: scans are
-    repeated for three minutes, each by the next free radio, until all that this host serves is heard, and three times for these
-    names. On a busy host a scan may take many times its six seconds.
+    One scan may miss a beacon, the host's own watch may hold a radio or put it down, and the kernel may take long to tell what it
+    heard: scans are repeated for three minutes, each by the next free radio, until all that this host serves is heard, and three
+    times for these names. A scan takes six seconds, on a busy host many times that: each is given more time than the one before.
     """
     free, mine = spare(), served()
     heard, text, scans, end = {}, "", 0, time.monotonic() + 180
     while free and time.monotonic() < end:
         link = free[scans % len(free)][1]
         run("ip", "link", "set", link, "up")
-        done = run("timeout", "60", "iw", "dev", link, "scan")
+        done = run("timeout", str(min(15 * 2**scans, 60)), "iw", "dev", link, "scan")
         run("ip", "link", "set", link, "down")
         scans += 1
         heard |= {block[:17]: f"BSS {block}" for block in re.split(r"(?m)^BSS ", done.stdout)[1:]}
