@@ -66,7 +66,7 @@ def guest(host, facts):
     try:
         host.check_output(
             f"useradd --create-home --shell /bin/bash {login} && "
-            f"printf '%s:%s' {login} Aa1-{secrets.token_hex(12)} | chpasswd && "
+            f"printf '%s:%s' {login} Aa1-{secrets.token_hex(8)} | chpasswd && "
             f"ssh-keygen -q -t ed25519 -N '' -f {folder}/key && install -d -m 700 -o {login} -g {login} ~{login}/.ssh && "
             f"install -m 600 -o {login} -g {login} {folder}/key.pub ~{login}/.ssh/authorized_keys"
         )

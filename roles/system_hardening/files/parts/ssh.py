@@ -32,22 +32,15 @@ def run(*command):
     return done.stdout, done.returncode == 0
 
 
-def wanted():
-    """Return the values of our file by keyword in lower case: those under Match all count most."""
-    found = {}
-    general = True
-    for line in DROPIN.read_text("utf-8").splitlines() if DROPIN.exists() else ():
-        keyword, _, value = line.strip().partition(" ")
-        if keyword == "Match":
-            general = value == "all"
-        elif keyword and not keyword.startswith("#") and (general or line[:1] != " "):
-            found[keyword.lower()] = value
-    return found
+def keywords():
+    """Return what our file sets, in lower case."""
+    lines = DROPIN.read_text("utf-8").splitlines() if DROPIN.exists() else ()
+    return {line.split()[0].lower() for line in lines if line.strip() and not line.startswith("#")} - {"match", "permitopen"}
 
 
 def resolved(config):
     """Return what sshd resolves for a login that no Match block of ours names, by keyword in lower case."""
-    said, _ = run("/usr/sbin/sshd", "-T", "-f", config, "-C", "user=root,host=localhost,addr=127.0.0.1")
+    said, _ = run("/usr/sbin/sshd", "-T", "-f", str(config), "-C", "user=root,host=localhost,addr=127.0.0.1")
     found = {}  # empty when sshd refuses its configuration
     for line in said.splitlines():
         keyword, _, value = line.strip().partition(" ")
@@ -55,15 +48,21 @@ def resolved(config):
     return found
 
 
+def wanted():
+    """Return what our file alone says to sshd, by keyword."""
+    mine = keywords()
+    return {key: values for key, values in (resolved(DROPIN) if mine else {}).items() if key in mine}
+
+
 def differing(config):
     """Return the keywords whose resolved value is not ours."""
     now = resolved(config)
-    return sorted(key for key, value in wanted().items() if sorted(now.get(key, ())) != sorted(value.split()))
+    return sorted(key for key, values in wanted().items() if sorted(now.get(key, ())) != sorted(values))
 
 
 def mentions(text):
     """Tell whether a configuration sets something that ours sets, or for some connections only."""
-    return any(line.split()[0].lower() in (*wanted(), "match") for line in text.splitlines() if line.strip())
+    return any(line.split()[0].lower() in (*keywords(), "match") for line in text.splitlines() if line.strip())
 
 
 def comes_first():
@@ -74,7 +73,7 @@ def comes_first():
             if mentions(line):
                 return False
             continue
-        for path in sorted(Path("/").glob(value.strip().lstrip("/"))):
+        for path in sorted(Path("/").glob(str(CONFIG.parent / value.strip()).lstrip("/"))):
             if path == DROPIN:
                 return True
             if path != FIRST and mentions(path.read_text("utf-8", "replace")):
@@ -84,9 +83,9 @@ def comes_first():
 
 def wrong():
     """Return what of our file does not count."""
-    if not wanted():
+    if not keywords():
         return []
-    return differing(str(CONFIG)) or ([] if comes_first() else ["ordre de lecture"])
+    return differing(CONFIG) or ([] if comes_first() else ["ordre de lecture"])
 
 
 def listeners():
@@ -132,7 +131,7 @@ def offers(address, port):
 
 def loose():
     """Return the units whose process offers what our file does not allow: started otherwise, or not read since."""
-    allowed = {key: set(value.split(",")) for key, value in wanted().items() if key in OFFERS}
+    allowed = {key: set(values[0].split(",")) for key, values in wanted().items() if key in OFFERS and values}
     return sorted(
         {unit for unit, *place in listeners() for key, found in offers(*place).items() if key in allowed and found - allowed[key]}
     )
@@ -202,9 +201,9 @@ def keep(path):
 
 def set_aside():
     """Set aside the drop-ins of others that hold what still differs: some keywords add up."""
-    keywords = "|".join(differing(str(CONFIG)))
+    names = "|".join(differing(CONFIG)) or "match"
     for path in sorted(CONFIG.with_name("sshd_config.d").glob("*.conf")):
-        if "pgssi" not in path.name and re.search(rf"^\s*({keywords})\b", path.read_text("utf-8", "replace"), re.I | re.M):
+        if "pgssi" not in path.name and re.search(rf"^\s*({names})\b", path.read_text("utf-8", "replace"), re.I | re.M):
             keep(path)
 
 
