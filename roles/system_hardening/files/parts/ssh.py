@@ -57,7 +57,7 @@ def wanted():
 def differing(config):
     """Return the keywords whose resolved value is not ours."""
     now = resolved(config)
-    return sorted(key for key, values in wanted().items() if sorted(now.get(key, ())) != sorted(values))
+    return sorted(key for key, values in wanted().items() if set(now.get(key, ())) != set(values))  # our file may be read twice
 
 
 def mentions(text):
