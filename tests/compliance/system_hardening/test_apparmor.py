@@ -8,7 +8,15 @@ import pytest
 
 PROFILES = "cat /sys/kernel/security/apparmor/profiles"
 # The programs that run, and the profile that each is under.
-PROCESSES = 'for p in /proc/[0-9]*; do echo "$(readlink $p/exe) $(cat $p/attr/apparmor/current 2>/dev/null)"; done'
+PROCESSES = """python3 -c '
+import glob, os
+for folder in glob.glob("/proc/[0-9]*"):
+    try:
+        program = os.readlink(folder + "/exe")
+        under = open(folder + "/attr/apparmor/current").read().strip()
+    except OSError:
+        continue
+    print(program, under)'"""
 
 
 def profiles(facts):
@@ -39,7 +47,7 @@ def test_enforced(kernel, facts, site, observe):
     loaded, kept = profiles(facts), site.get("system_hardening_kept_profiles", [])
     assert loaded, "aucun profil chargé"
     faults = [f"{name} ({mode})" for name, mode in loaded.items() if mode == "complain" and name not in kept]
-    running = [line.partition(" ") for line in facts("hardening-processes", PROCESSES).splitlines()]
+    running = [line.partition(" ") for line in facts("hardening-processes", PROCESSES, timeout=120).splitlines()]
     attached = {program for program, _, under in running if under.strip() == "unconfined" and loaded.get(program) == "enforce"}
     faults += [f"{program} tourne sans son profil" for program in sorted(attached)]
     observe(f"{len(loaded)} profils, {len(faults)} écarts")

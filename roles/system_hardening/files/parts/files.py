@@ -89,13 +89,14 @@ def gaps(host):
     users, groups, ranges, special = {}, {}, subordinate(), {}
     for path, found in walk(set(wanted["left_alone"])):
         mode = found.st_mode
-        if "owned" in asked and not (
-            known(found.st_uid, pwd.getpwuid, users, ranges) and known(found.st_gid, grp.getgrgid, groups, ranges)
-        ):
-            yield (
-                f"{path} : sans propriétaire connu ({found.st_uid}:{found.st_gid})",
-                lambda path=path, f=found: own(path, f, users, groups),
-            )
+        if "owned" in asked:
+            uid = found.st_uid if known(found.st_uid, pwd.getpwuid, users, ranges) else 0
+            gid = found.st_gid if known(found.st_gid, grp.getgrgid, groups, ranges) else 0
+            if (uid, gid) != (found.st_uid, found.st_gid):
+                yield (
+                    f"{path} : sans propriétaire connu ({found.st_uid}:{found.st_gid})",
+                    lambda path=path, uid=uid, gid=gid: os.chown(path, uid, gid, follow_symlinks=False),
+                )
         if stat.S_ISDIR(mode):
             if "sticky" in asked and mode & 0o1002 == 0o002:
                 yield (
@@ -123,13 +124,6 @@ def made_for_it(paths, wanted):
     said = subprocess.run(["dpkg-query", "--search", *asked], capture_output=True, text=True, check=False).stdout if asked else ""
     packaged = {line.split(": ", 1)[1] for line in said.splitlines() if ": " in line}
     return more | {path for path in named if {path, path.removeprefix("/usr")} & packaged}
-
-
-def own(path, found, users, groups):
-    """Give a file that is nobody's to root."""
-    uid = found.st_uid if users[found.st_uid] else 0
-    gid = found.st_gid if groups[found.st_gid] else 0
-    os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def strip(path, mode):
