@@ -348,11 +348,19 @@ class Air:
         said = self.order("enter", attempts=asked, timeout=60.0 * len(asked) + 60)
         return {name: said[short]["came"] for name, short in names.items()}
 
-    def reach(self, network: WifiNetwork, given: Mapping[str, Any], targets: list[str], ports: tuple[int, ...]) -> Any:
-        """Enter a network of this host, then call these addresses."""
+    def reach(self, entered: list[tuple[WifiNetwork, Mapping[str, Any]]], targets: list[str], ports: tuple[int, ...]) -> Any:
+        """Enter networks of this host, as many at once as there are radios, then call these addresses from each."""
         self.ready()
-        bridge = next(one["bridge"] for one in self.survey["served"] if one["ssid"] == network.ssid)
-        return self.order("reach", attempt=self.attempt("reach", network, given), targets=targets, ports=ports, bridge=bridge)
+        bridges = {one["ssid"]: one["bridge"] for one in self.survey["served"]}
+        attempts = {
+            network.ssid: {"attempt": self.attempt(f"reach{number}", network, given), "bridge": bridges[network.ssid]}
+            for number, (network, given) in enumerate(entered)
+        }
+        names, found, at_once = list(attempts), {}, max(1, self.survey["free"] - 1)  # one is left to the host's own watch
+        for start in range(0, len(names), at_once):
+            some = {name: attempts[name] for name in names[start : start + at_once]}
+            found |= self.order("reach", attempts=some, targets=targets, ports=ports)
+        return found
 
     def apart(self, attempt: tuple[WifiNetwork, Mapping[str, Any]]) -> Any:
         """Enter with two radios, one of which calls the other."""
