@@ -99,8 +99,13 @@ def main() -> None:
             path.rename(path.with_name(path.name + ASIDE))
         left = wrong()
         if left:
-            module.fail_json(msg=f"apt-config dump : {', '.join(left)} : une autre valeur vient d'ailleurs que de /etc/apt (APT_CONFIG ?)")
-    diff = [{"before_header": str(path), "after_header": str(path), "before": "read by apt\n", "after": "set aside\n"} for path in aside]
+            module.fail_json(
+                msg=f"apt-config dump : {', '.join(left)} : une autre valeur vient d'ailleurs que de /etc/apt (APT_CONFIG ?)"
+            )
+    diff = [
+        {"before_header": str(path), "after_header": str(path), "before": "read by apt\n", "after": "set aside\n"}
+        for path in aside
+    ]
     module.exit_json(changed=bool(aside), set_aside=[str(path) for path in aside], diff=diff)
 
 

@@ -14,11 +14,14 @@ from testinfra.host import Host
 
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 # What installs packages, wherever it stands in a command or a script.
-INSTALLS = re.compile(r"unattended-upgrade(?!s)|apt\.systemd\.daily\s+install|\b(apt|apt-get|aptitude)\b[^\n]*\b(full-|dist-|safe-)?upgrade\b")
+INSTALLS = re.compile(
+    r"unattended-upgrade(?!s)|apt\.systemd\.daily\s+install|\b(apt|apt-get|aptitude)\b[^\n]*\b(full-|dist-|safe-)?upgrade\b"
+)
 JOBS = r"""
 for timer in $(systemctl list-units --type=timer --state=active --no-legend --plain | cut -d' ' -f1); do
     service=$(systemctl show -P Unit -- "$timer")
-    printf '%s\t%s\t%s\n' "$timer" "$service" "$(systemctl show -p ExecStart,ExecStartPre,ExecStartPost -- "$service" | tr '\n' ' ')"
+    commands=$(systemctl show -p ExecStart,ExecStartPre,ExecStartPost -- "$service" | tr '\n' ' ')
+    printf '%s\t%s\t%s\n' "$timer" "$service" "$commands"
     for file in $(systemctl show -P ExecStart -- "$service" | grep -o 'path=[^ ;]*' | cut -d= -f2); do
         if [ "$(head -c 2 "$file")" = '#!' ] && [ "${file##*/}" != apt.systemd.daily ]; then
             printf '%s\t%s\t%s\n' "$timer" "$service" "$(head -c 20000 "$file" | grep -v '^ *#' | tr '\n\t' '  ')"

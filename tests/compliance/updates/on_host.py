@@ -44,7 +44,12 @@ class World:
         (self.folder / "apt.conf").write_text(REDIRECTED.format(folder, preferences or "/dev/null"))
 
     def run(self, *argv, seconds=120):
-        environment = {**os.environ, "LC_ALL": "C", "APT_CONFIG": str(self.folder / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"}
+        environment = {
+            **os.environ,
+            "LC_ALL": "C",
+            "APT_CONFIG": str(self.folder / "apt.conf"),
+            "DEBIAN_FRONTEND": "noninteractive",
+        }
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=seconds, stdin=subprocess.DEVNULL)
         return done.returncode, done.stdout + done.stderr
 
@@ -78,9 +83,7 @@ def attacks(folder, key, repositories):
             (world.folder / "repositories" / name / file).write_text(text)
     accepted, said = [], ""
     for options, source in entries().items():
-        lines = [
-            f"deb [signed-by={folder}/key.asc {options}] file:{folder}/repositories/{name} ./" for name in repositories
-        ]
+        lines = [f"deb [signed-by={folder}/key.asc {options}] file:{folder}/repositories/{name} ./" for name in repositories]
         (world.folder / "sources.list").write_text("\n".join(lines) + "\n")
         for program in ("apt-get", "apt"):
             _, said = world.run(program, "update")
@@ -100,7 +103,7 @@ def attacks(folder, key, repositories):
 
 
 def keys():
-    """Return the keys that the host's files name for each address, for releases whose apt does not tell them itself (Debian 12)."""
+    """Return the keys that the host's files name for each address; apt tells them from Debian 13 on only."""
     found = {}
     for path in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))):
         for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
@@ -118,14 +121,16 @@ def keys():
 
 
 def sources(folder):
-    """Return what apt itself says of every index that it reads: address, suite, key, site."""
-    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)\t$(RELEASE)\t$(SIGNED_BY)\t$(SITE)", "Created-By: Packages"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    """Return what apt itself would read at the next update: address, suite, key; read already or not."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    asked = ["apt-get", "update", "--print-uris"]
+    done = subprocess.run(asked, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-300:])
     named, found = keys(), set()
-    for line in done.stdout.splitlines():
-        uri, suite, key, site = line.split("\t")
-        for one in named.get(uri.rstrip("/"), {""}) if key == "$(SIGNED_BY)" else {key}:
-            found.add((uri, suite, one, site))
+    for line in re.findall(r"^'(.*)/InRelease'", done.stdout, re.MULTILINE):
+        uri, suite = line.split("/dists/", 1) if "/dists/" in line else (line.removesuffix("/."), ".")
+        found.update((uri, suite, key) for key in named.get(uri, {""}))
     return sorted(found)
 
 
@@ -138,8 +143,8 @@ for package in cache.packages:
     if package.current_ver:
         for version in package.version_list:
             if apt_pkg.version_compare(version.ver_str, package.current_ver.ver_str) > 0:
-                places = [dict(origin=i.origin, label=i.label, archive=i.archive, suite=i.archive, codename=i.codename, site=i.site)
-                          for i, _ in version.file_list]
+                words = ("origin", "label", "archive", "codename", "site")
+                places = [{**{w: getattr(i, w) for w in words}, "suite": i.archive} for i, _ in version.file_list]
                 found.append([package.get_fullname(True), package.current_ver.ver_str, version.ver_str, places])
 print(json.dumps(found))
 """
@@ -173,16 +178,17 @@ def stand_ins():
     asked = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package} ${Version} ${Architecture}\\n"]
     lines = subprocess.run([*asked, "hostname", "grep", "gzip", "sed"], capture_output=True, text=True).stdout.splitlines()
     found = [line.split()[1:] for line in lines if line.startswith("installed ")]
-    return dict(zip(("neuf", "ancien"), found))
+    return dict(zip(("neuf", "ancien"), found, strict=False))
 
 
 def security_world(folder, codename):
     """Make a world with two newer security updates, one published today and one two months ago, of packages without content."""
     world = World(folder, preferences="/etc/apt/preferences")
-    for (name, (package, version, arch)), days in zip(stand_ins().items(), (0, 60)):
+    for (name, (package, version, arch)), days in zip(stand_ins().items(), (0, 60), strict=True):
         repository, tree = world.folder / name, world.folder / f"{name}.deb"
         (tree / "DEBIAN").mkdir(parents=True)
-        control = f"Package: {package}\nVersion: {version}+pgssi1\nArchitecture: {arch}\nMaintainer: x <x@invalid>\nDescription: essai\n"
+        control = f"Package: {package}\nVersion: {version}+pgssi1\nArchitecture: {arch}\n"
+        control += "Maintainer: x <x@invalid>\nDescription: essai\n"
         (tree / "DEBIAN/control").write_text(control)
         repository.mkdir()
         subprocess.run(["dpkg-deb", "--build", str(tree), str(repository / "a.deb")], check=True, capture_output=True)
@@ -230,13 +236,15 @@ def outdated(folder, unit):
     try:
         while file.exists():
             time.sleep(0.05)
-        since = time.time()
+        since = int(time.time())
         started = subprocess.run(["systemctl", "start", "--", unit], capture_output=True, text=True)
-        time.sleep(0.5)
-        said = subprocess.run(
-            ["journalctl", "--quiet", "-t", "pgssi-alert", "--since", f"@{since:.0f}", "-o", "cat"], capture_output=True, text=True
-        )
-        return {"pid": child, "rc": started.returncode, "error": started.stderr[-200:], "alerts": said.stdout}
+        asked, alerts = ["journalctl", "--quiet", "-t", "pgssi-alert", "--since", f"@{since}", "-o", "cat"], ""
+        for _ in range(10):  # the journal takes a moment to show a line
+            alerts = subprocess.run(asked, capture_output=True, text=True).stdout
+            if f"pgssi-essai {child}" in alerts:
+                break
+            time.sleep(0.3)
+        return {"pid": child, "rc": started.returncode, "error": started.stderr[-200:], "alerts": alerts}
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -248,5 +256,5 @@ TASKS = {"attacks": attacks, "sources": sources, "pending": pending, "upgrade": 
 asked = json.loads(sys.argv[1])
 task = TASKS[asked.pop("task")]
 with tempfile.TemporaryDirectory(prefix="pgssi-apt-") as folder:
-    os.chmod(folder, 0o755)
-    print(json.dumps(task(folder, **asked)))
+    Path(folder).chmod(0o755)
+    sys.stdout.write(json.dumps(task(folder, **asked)))

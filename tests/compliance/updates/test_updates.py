@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pgssi.site.hours import DAYS, in_words, minutes
-from pgssi.verify import not_verified
+from pgssi.verify import not_applicable, not_verified
 from pgssi.verify.timers import DAY, timer
 
 Observe = Callable[[str], None]
@@ -55,9 +55,7 @@ def test_no_late_security_update(
 
 
 @pytest.mark.rule("updates-automatic")
-def test_a_security_update_would_be_installed(
-    jobs: list[Any], upgrade: Mapping[str, Any], facts: Any, observe: Observe
-) -> None:
+def test_a_security_update_would_be_installed(jobs: list[Any], upgrade: Mapping[str, Any], facts: Any, observe: Observe) -> None:
     """What the host's own timer runs is asked, in a dry run, about a two months old security update of a trial repository."""
     assert jobs, "aucun minuteur actif n'installe de correctifs"
     faults = [timer(facts, job.timer).fault("correctifs", LONGEST) for job in jobs]
@@ -83,11 +81,15 @@ def test_a_new_update_waits_for_its_ring(upgrade: Mapping[str, Any], ring_days: 
 
 def starts(facts: Any, name: str) -> Iterator[tuple[int, int]]:
     """Yield (first, last) minute of the week of every start of a timer over two weeks, random delay included."""
-    shown = facts(f"calendar:{name}", f"systemctl show -p TimersCalendar,TimersMonotonic,RandomizedDelayUSec,Persistent -- {name}")
+    shown = facts(
+        f"calendar:{name}", f"systemctl show -p TimersCalendar,TimersMonotonic,RandomizedDelayUSec,Persistent -- {name}"
+    )
     values = [line.split("=", 1) for line in shown.splitlines() if "=" in line]
     if any(key == "TimersMonotonic" and value for key, value in values):
         yield (0, 7 * 24 * 60 - 1)  # counted from the start of the host or of the job: any minute
-    delay = facts(f"delay:{name}", f"systemd-analyze timespan \"$(systemctl show -P RandomizedDelayUSec -- {name})\" | sed -n 's/.*s: //p'")
+    delay = facts(
+        f"delay:{name}", f"systemd-analyze timespan \"$(systemctl show -P RandomizedDelayUSec -- {name})\" | sed -n 's/.*s: //p'"
+    )
     late = -(-int(delay.strip() or 0) // 60_000_000)
     for key, value in values:
         if key == "TimersCalendar" and "OnCalendar=" in value:
@@ -105,7 +107,7 @@ def starts(facts: Any, name: str) -> Iterator[tuple[int, int]]:
 def test_updates_start_in_the_window(
     jobs: list[Any], facts: Any, apt: Callable[[str], str], site: Mapping[str, Any], observe: Observe
 ) -> None:
-    """Systemd computes every start of each timer that installs packages over two weeks: all are in the window, none in care hours."""
+    """Systemd computes every start over two weeks of each timer that installs packages: all in the window, none in care hours."""
     window, care = minutes(site.get("site_maintenance_window") or WINDOW), minutes(site.get("site_care_hours") or ())
     faults, seen = [], 0
     for job in jobs:
@@ -124,7 +126,7 @@ def test_updates_start_in_the_window(
             faults.append(f"l'hôte redémarre de lui-même ({when or 'aussitôt'})")
     observe(f"{len(jobs)} minuteur(s), {seen} départs calculés, {len(set(faults))} hors fenêtre")
     if not jobs and not faults:
-        not_verified("aucun minuteur n'installe de paquets : il n'y a pas d'heure à juger")
+        not_applicable("aucun minuteur n'installe de paquets : il n'y a pas d'heure à juger")
     assert jobs and not faults, " ; ".join(sorted(set(faults))[:4])
 
 
