@@ -86,6 +86,7 @@ def test_each_palier_is_reached_and_then_nothing_changes(lab: Any, tmp_path: Pat
         play("site", *target, "--limit", hosts).succeeded()
     if palier == 2:
         play("restore_drill", *target).succeeded()
+        play("inventory_record", *target).succeeded()
     again = play("site", *target, "--limit", stage.verified or "all").succeeded()
     assert again.changed() == set()
     assert max(again.tasks(host) for host in lab.hosts) < TASKS
