@@ -23,6 +23,7 @@ ORDER = (
     "test_destruction_*::*",
     "test_wifi::*",
     "test_wifi_breaks::*",
+    "test_baseline::*",
     "test_walk::*",
     "test_segmentation::*",
     "test_remote_maintenance::*",

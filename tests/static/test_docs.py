@@ -26,6 +26,7 @@ PAIRS = {
     "guides/wifi": "guides/wifi",
     "guides/destruction": "guides/data-destruction",
     "guides/mises-a-jour": "guides/updates",
+    "guides/durcissement": "guides/system-hardening",
 }
 PAGES = sorted(
     path
