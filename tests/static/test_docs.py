@@ -25,6 +25,7 @@ PAIRS = {
     "guides/telemaintenance": "guides/remote-maintenance",
     "guides/wifi": "guides/wifi",
     "guides/destruction": "guides/data-destruction",
+    "guides/logiciels-malveillants": "guides/malware-protection",
 }
 PAGES = sorted(
     path
