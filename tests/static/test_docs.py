@@ -27,6 +27,7 @@ PAIRS = {
     "guides/destruction": "guides/data-destruction",
     "guides/mises-a-jour": "guides/updates",
     "guides/durcissement": "guides/system-hardening",
+    "guides/logiciels-malveillants": "guides/malware-protection",
 }
 PAGES = sorted(
     path
