@@ -2,8 +2,8 @@
 
     python benchmarks/scanners.py --content ssg-debian12-ds.xml [--ssh-audit ssh-audit] [--host srv1] [--say]
 
-The machine is judged as it is: apply the guides first. The content is that of Debian's package ssg-debian (dpkg-deb -x), which this
-repository does not carry; --ssh-audit: the command of that program on this machine. With --say nothing is written.
+The machine is judged as it is: apply the guides first. lab/setup/scanners fetches the content, which is not in this repository,
+and ssh-audit; --ssh-audit: the command of that program on this machine. With --say nothing is written.
 """
 
 from __future__ import annotations

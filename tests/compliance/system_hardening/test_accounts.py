@@ -18,12 +18,14 @@ def test_new_account(host, observe):
         made = host.run(f"useradd --create-home {login}")
         if made.rc:
             not_verified(f"aucun compte ne peut être créé : {made.stderr.strip()[-200:]}")
-        mode = host.check_output(f"stat -c %a $(getent passwd {login} | cut -d: -f6)").strip()
-        host.check_output(f"printf '%s:%s' {login} {secrets.token_hex(8)} | chgpasswd")
-        hashed = host.check_output(f"getent gshadow {login} | cut -d: -f2").strip()
+        mode = host.run(f"stat -c %a $(getent passwd {login} | cut -d: -f6)").stdout.strip()
+        host.run(f"printf '%s:%s\\n' {login} {secrets.token_hex(8)} | chgpasswd")
+        hashed = host.run(f"getent gshadow {login} | cut -d: -f2").stdout.strip()
     finally:
         host.run(f"userdel --remove {login}; groupdel {login}; rm -f /var/mail/{login}")
-    kind = hashed.split("$")[1] if hashed.count("$") > 1 else "inconnu"
+    if not mode or "$" not in hashed:
+        not_verified("le compte ou le groupe d'essai n'a pas été fait entièrement")
+    kind = hashed.split("$")[1]
     observe(f"répertoire personnel {mode}, condensat ${kind}$")
     assert not int(mode, 8) & 0o077, f"le répertoire d'un compte créé est ouvert à d'autres : {mode}"
     assert kind in ("y", "gy"), f"le mot de passe d'un groupe est condensé autrement : {kind}"
