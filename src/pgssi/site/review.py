@@ -52,8 +52,17 @@ GROUPS = frozenset(
 )
 _PER_HOST = ("site_backup_passphrase", "site_interfaces")  # a host's own: they do not make another model
 _SECRET = ("passphrase", "password", "secret", "private")
-_CHECKS = (check_people, check_backup, check_suppliers, check_wifi, check_media, check_hours, check_updates, check_texts)
-_CHECKS = (check_people, check_backup, check_suppliers, check_wifi, check_media, check_malware, check_texts)
+_CHECKS = (
+    check_people,
+    check_backup,
+    check_suppliers,
+    check_wifi,
+    check_media,
+    check_hours,
+    check_updates,
+    check_malware,
+    check_texts,
+)
 
 
 @dataclass(frozen=True)
