@@ -229,7 +229,7 @@ def repackage():
     if PACKAGED.exists():
         keep(CONFIG)
         CONFIG.write_text(PACKAGED.read_text("utf-8"), "utf-8")
-        CONFIG.chmod(0o644)
+        CONFIG.chmod(0o600)
         include()
 
 
