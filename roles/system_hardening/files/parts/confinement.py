@@ -1,5 +1,6 @@
 """Confinement of exposed services: what systemd applies in the end, and whether the running process has it."""
 
+import contextlib
 import datetime
 import re
 import subprocess
@@ -99,6 +100,8 @@ def write(path, content):
 def drop(path):
     """Take a drop-in away; the service is without it from its next start on."""
     path.unlink()
+    with contextlib.suppress(OSError):  # somebody else's files are there too
+        path.parent.rmdir()
     systemctl("daemon-reload")
 
 
