@@ -39,6 +39,10 @@ ORDER = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-release", action="store_true", help="Do each break on one host of each Debian release.")
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """The demo hospital on its first day; it is taken down at the end."""

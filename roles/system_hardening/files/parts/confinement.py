@@ -70,7 +70,8 @@ def gaps(host):
             yield f"{path} : différent", lambda path=path, content=content: write(path, content)
         for service in instances(unit):
             yield from undone(service, wanted, path)
-            quiet = asked["restart"] and not care(asked["care_hours"], datetime.datetime.now())
+            quiet = asked["restarts"] == "always" or not care(asked["care_hours"], datetime.datetime.now())
+            quiet = quiet and asked["restarts"] != "never"
             if quiet and unconfined(host, service, wanted):
                 yield f"{service} : tourne sans son confinement", lambda service=service: start_again(service)
 
