@@ -16,6 +16,7 @@ KINDS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "overlay", "tmpfs", "zf
 # What only root, or a named group, has to read.
 CLOSED = (
     "/etc/ssh/ssh_host_*_key",
+    "/etc/ssh/sshd_config",
     "/etc/ssl/private",
     "/etc/sudoers",
     "/etc/sudoers.d",

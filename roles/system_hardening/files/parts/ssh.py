@@ -141,14 +141,14 @@ def gaps(host):
     """Yield what sshd resolves otherwise, the servers that offer otherwise, and the private keys that others may read."""
     if not Path("/usr/sbin/sshd").exists():
         return
+    # First: a server that starts again does not load a key that others may read.
+    for path in sorted(private_keys()) if host.wanted["ssh"].get("private_keys") else ():
+        if not closed(path):
+            yield f"{path} : ouvert à d'autres que root", lambda path=path: close(path)
     if (found := wrong()) or host.had("ssh").get("read", "") != text():
         yield f"sshd : {', '.join(found) or 'fichier à relire'}", lambda: correct(host)
     for unit in loose():
-        yield f"{unit} : offre des algorithmes refusés", lambda unit=unit: restart(unit)
-    for path in sorted(private_keys()) if host.wanted["ssh"].get("private_keys") else ():
-        state = path.stat()
-        if state.st_uid or state.st_mode & 0o077:
-            yield f"{path} : ouvert à d'autres que root", lambda path=path: close(path)
+        yield f"{unit} : offre des algorithmes refusés", lambda unit=unit: restart(host, unit)
 
 
 def private_keys():
@@ -158,6 +158,22 @@ def private_keys():
         with contextlib.suppress(OSError):
             found.update(path for name in resolved(config).get("hostkey", ()) if (path := Path(name)).exists())
     return found
+
+
+def closed(path):
+    """Tell whether root alone may read a private key."""
+    state = path.stat()
+    return not state.st_uid and not state.st_mode & 0o077
+
+
+def must_have_a_key():
+    """Refuse to touch a server that would have no host key left to prove itself by: nobody could enter any more."""
+    kinds = resolved(DROPIN).get("hostkeyalgorithms", [""])[0].split(",") if "hostkeyalgorithms" in keywords() else []
+    own = [run("ssh-keygen", "-y", "-f", str(path))[0].split(" ")[0] for path in private_keys() if closed(path)]
+    if kinds and not set(kinds) & set(own):
+        raise OSError(
+            "aucune clé d'hôte que la règle admette : la créer (ssh-keygen -A), la faire connaître aux clients, puis relancer"
+        )
 
 
 def close(path):
@@ -173,6 +189,7 @@ def text():
 
 def correct(host):
     """Make our file count, by the mildest way that does, then have every server read it."""
+    must_have_a_key()
     for way in (lambda: None, include, set_aside, repackage):
         way()
         if not wrong():
@@ -216,8 +233,10 @@ def repackage():
         include()
 
 
-def restart(unit):
+def restart(host, unit):
     """Start a server anew as its package starts it; sessions go on."""
+    must_have_a_key()
+    host.undo("systemctl", "restart", unit)
     for path in Path(f"/etc/systemd/system/{unit}.d").glob("*.conf"):
         if re.search(LOOSENING, path.read_text("utf-8", "replace"), re.M):
             keep(path)

@@ -1,0 +1,72 @@
+"""What independent scanners say of one virtual machine of the lab; writes a section of docs/benchmarks.md.
+
+    python benchmarks/scanners.py --content ssg-debian12-ds.xml [--ssh-audit ssh-audit] [--host srv1] [--say]
+
+The machine is judged as it is: apply the guides first. lab/setup/scanners fetches the content, which is not in this repository,
+and ssh-audit; --ssh-audit: the command of that program on this machine. With --say nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from section import machine, write_section
+
+from pgssi.lab.lifecycle import Lab
+from pgssi.lab.scanners import HOURS, PROFILES, accepted, lynis, openscap, ssh_audit, unexplained
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Scan, print and write the section; 1 when something fails that nobody accepted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-i", "--inventory", action="append")
+    parser.add_argument("--host", default="srv1")
+    parser.add_argument("--content", type=Path, required=True)
+    parser.add_argument("--ssh-audit", default="ssh-audit")
+    parser.add_argument("--say", action="store_true", help="print only")
+    options = parser.parse_args()
+    inventories = options.inventory or [str(ROOT / "inventories" / name) for name in ("demo", "machines")]
+    where, lab, known = machine(), Lab.load(inventories), accepted()
+    host = lab.model.hosts[options.host]
+
+    def run(script: str, stdin: bytes) -> str:
+        return lab.machines.run(host, "sh", "-euc", script, stdin=stdin, timeout=HOURS)
+
+    rows, open_ = [], []
+    for profile in PROFILES:
+        results = openscap(run, options.content, profile)
+        failed = sorted(name for name, result in results.items() if result == "fail")
+        left = unexplained(failed, "openscap", known)
+        count = Counter(results.values())
+        rows.append(f"| OpenSCAP, BP-028 {profile} | {count['pass']} | {count['fail']} | {len(failed) - len(left)} |")
+        open_ += [f"openscap {profile}: {name}" for name in left]
+    said = lynis(run)
+    open_ += [f"lynis: {name}" for name in unexplained(said.warnings, "lynis", known)]
+    heard = ssh_audit(shlex.split(options.ssh_audit), host.address, host.port)
+    open_ += [f"ssh-audit: {name}" for name in unexplained(heard["fail"], "ssh-audit", known)]
+    text = f"""## Independent scanners
+
+Measured {time.strftime("%Y-%m-%d")} by `benchmarks/scanners.py` on {where}.
+Host `{options.host}` as it was, content `{options.content.name}`. What fails and is accepted: `catalogue/scanners.yml`.
+
+| scanner | passed | failed | of which accepted |
+|---|---:|---:|---:|
+{chr(10).join(rows)}
+
+Lynis: index {said.index}, {len(said.warnings)} warnings. ssh-audit: {len(heard["fail"])} fail, {len(heard["warn"])} warn.
+"""
+    sys.stdout.write(text + "".join(f"{line}\n" for line in open_))
+    if not options.say:
+        write_section("scanners", text)
+    sys.exit(1 if open_ else 0)
+
+
+if __name__ == "__main__":
+    main()
