@@ -66,6 +66,8 @@ def entries():
                 found.setdefault(" ".join(sorted(kept)), f"{path} : {' '.join(kept)}")
     for path in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text("utf-8", "replace")):
+            if re.search(r"^enabled:\s*(no|false|0)\s*$", stanza, re.IGNORECASE | re.MULTILINE):
+                continue
             fields = [line.split(":", 1) for line in stanza.splitlines() if KEPT.match(line) and ":" in line]
             kept = [f"{name.strip().lower()}={value.strip()}" for name, value in fields]
             if kept:
