@@ -96,6 +96,8 @@ def attacks(folder, key, repositories):
             shutil.rmtree(world.folder / "state/lists")
             (world.folder / "state/lists/partial").mkdir(parents=True)
     # Somebody has already let an unsigned repository in, for once: its packages must still not come by themselves.
+    lines = [f"deb [signed-by={folder}/key.asc] file:{folder}/repositories/{name} ./" for name in repositories]
+    (world.folder / "sources.list").write_text("\n".join(lines) + "\n")
     for program in ("apt-get", "apt"):
         world.run(program, "--allow-insecure-repositories", "update")
         if world.run(program, "-y", "--download-only", "install", "pgssi-essai-unsigned")[0] == 0:
