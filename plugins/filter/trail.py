@@ -22,8 +22,13 @@ def trail_retention(classes: Mapping[str, Mapping[str, Any]], guidance: str) -> 
     return trail.retention(guidance, classes)
 
 
+def without(entry: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """``units | map("pgssi.toolkit.without", "wanted")``: an entry without what only chose it."""
+    return {name: value for name, value in entry.items() if name != key}
+
+
 class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Any]:
-        return {"trail_view": trail_view, "trail_retention": trail_retention}
+        return {"trail_view": trail_view, "trail_retention": trail_retention, "without": without}

@@ -66,4 +66,3 @@ def view(name: str, hosts: Hosts, groups: Groups, time_servers: Iterable[str]) -
 def retention(guidance: str, classes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Return the days that each class of records is kept; longer than six months only under the current guidance."""
     return {name: int(one["days"]) if guidance == "current" else SIX_MONTHS for name, one in classes.items()}
-

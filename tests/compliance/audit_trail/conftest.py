@@ -69,7 +69,9 @@ def groups(pgssi_plan: Plan) -> Mapping[str, list[str]]:
 
 
 @pytest.fixture(scope="session")
-def keepers(context: HostContext, groups: Mapping[str, list[str]], pgssi_plan: Plan, other: Callable[[str], Host]) -> list[Keeper]:
+def keepers(
+    context: HostContext, groups: Mapping[str, list[str]], pgssi_plan: Plan, other: Callable[[str], Host]
+) -> list[Keeper]:
     """The hosts that have to keep the records of this one, as far as they can be read."""
     names = trail.receivers(context.name, groups)
     assert names, "aucun autre hôte ne garde les traces de celui-ci (groupes log_servers, backup_servers)"

@@ -1,12 +1,12 @@
 """Run on a host by the tests of the audit trail, over standard input: what a stranger, or a liar, would send a log server."""
 
 import json
-import os
 import socket
 import ssl
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 
 def frame(number, command, text=b""):
@@ -20,7 +20,7 @@ def context(identity):
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     if identity:
         with tempfile.NamedTemporaryFile("w", dir="/run") as both:
-            os.chmod(both.name, 0o600)
+            Path(both.name).chmod(0o600)
             both.write(identity["certificate"] + identity["key"])
             both.flush()
             made.load_cert_chain(both.name)

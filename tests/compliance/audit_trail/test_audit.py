@@ -1,4 +1,4 @@
-"""What the kernel notes: changes of rights, privileged programs, modules and clock, refusals; nobody turns it off (BP-028 R73)."""
+"""What the kernel notes: changes of rights, privileged programs, modules and clock, refusals; nobody turns it off."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/su
 @pytest.mark.parametrize("path", ACCOUNTS)
 def test_account_files_are_watched(audited: Any, path: str) -> None:
     """Each file that gives rights has its mode set to what it already is; the audit trail is asked for the event."""
-    assert audited(f"chmod --reference={path} {path}", f'name="{path}"', "type=SYSCALL"), f"modifier {path} ne laisse pas d'événement"
+    assert audited(f"chmod --reference={path} {path}", f'name="{path}"', "type=SYSCALL"), (
+        f"modifier {path} ne laisse pas d'événement"
+    )
 
 
 @pytest.mark.rule("audit-privileged-programs")
@@ -55,7 +57,7 @@ def test_refused_access_is_noted(audited: Any) -> None:
 @pytest.mark.rule("audit-rules-locked")
 @pytest.mark.acts
 def test_root_cannot_erase_the_rules(host: Host, own_kernel: bool, observe: Observe) -> None:
-    """Root deletes a rule that does not exist: the kernel refuses any change; what the next start would load is compiled and read."""
+    """Root deletes a rule that does not exist: the kernel refuses; what the next start would load is read."""
     status = host.run("auditctl -s").stdout.replace("\n", " ")
     tried = host.run("auditctl -d always,exit -F path=/pgssi-essai -F perm=x -k pgssi-essai")
     observe(f"{status[:60]}; effacement : {tried.stderr.strip()[:120]}")

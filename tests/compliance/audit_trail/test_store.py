@@ -1,4 +1,4 @@
-"""Where records are kept: who may write, who may read, how long, and what tells that they were changed (PSSI 7.2.2.4, 7.2.2.5)."""
+"""Where records are kept: who may write, who may read, how long, and what tells that they were changed (PSSI 7.2.2)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from testinfra.host import Host
 
 from pgssi import trail
-from pgssi.interfaces import addresses_of
 from pgssi.inforce import HostContext
+from pgssi.interfaces import addresses_of
 from pgssi.paths import ROLES
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
@@ -102,9 +102,9 @@ def test_no_account_reads_the_records(host: Host, store: str, observe: Observe) 
     if not path:
         not_verified(f"aucune trace dans {store} : rien à essayer de lire")
     script = (
-        "cut -d: -f1,3 /etc/passwd | while IFS=: read -r name id; do [ \"$id\" != 0 ] || continue; "
-        "runuser -u \"$name\" -- cat %s >/dev/null 2>&1 && echo \"$name lit\"; "
-        "runuser -u \"$name\" -- ls %s >/dev/null 2>&1 && echo \"$name liste\"; done; cut -d: -f3 /etc/passwd | grep -vcx 0"
+        'cut -d: -f1,3 /etc/passwd | while IFS=: read -r name id; do [ "$id" != 0 ] || continue; '
+        'runuser -u "$name" -- cat %s >/dev/null 2>&1 && echo "$name lit"; '
+        'runuser -u "$name" -- ls %s >/dev/null 2>&1 && echo "$name liste"; done; cut -d: -f3 /etc/passwd | grep -vcx 0'
     )
     *readers, tried = host.run(script, path, store, timeout=120).stdout.splitlines()
     observe(f"{tried} comptes ont essayé ; {', '.join(readers) or 'aucun ne lit'}")
@@ -124,7 +124,9 @@ def test_old_records_go(days_kept: Callable[[str], int], planted: Any, store: st
     planted.run()
     left = planted.left()
     for kind, (days, old, young) in wanted.items():
-        observe(f"{kind}, {days} jours : {'reste' if old in left else 'effacé'} au-delà, {'reste' if young in left else 'effacé'} en deçà")
+        observe(
+            f"{kind}, {days} jours : {'reste' if old in left else 'effacé'} au-delà, {'reste' if young in left else 'effacé'} en deçà"
+        )
         assert old not in left, f"{kind} : une trace de plus de {days} jours est restée"
         assert young in left, f"{kind} : une trace de moins de {days} jours a été effacée"
 
@@ -155,7 +157,9 @@ def test_seals_tell_what_was_changed(host: Host, keepers: Any, context: HostCont
                 ("enlevée", "rm %s", "absent"),
             ):
                 host.check_output("rm -rf %s; cp -a %s %s", copy, store, copy)
-                size = next(int(line.split(" bytes=")[1].split()[0]) for line in reversed(seals.splitlines()) if f"file={name} " in line)
+                size = next(
+                    int(line.split(" bytes=")[1].split()[0]) for line in reversed(seals.splitlines()) if f"file={name} " in line
+                )
                 host.check_output("truncate -s %s %s", str(size), f"{copy}/{name}")
                 path = f"{copy}/{name}"
                 host.check_output(act, *([path] * act.count("%s")))
@@ -175,4 +179,3 @@ def check(host: Host, store: str, seals: str) -> str:
     """Compare a folder of records on the host with seals, by the toolkit's own verification and not the host's."""
     script = f"import sys, io\nsys.argv = ['-', {store!r}]\nsys.stdin = io.StringIO({seals!r})\n{VERIFY}"
     return str(host.run("python3 -I -", stdin=script.encode(), timeout=120).stdout)
-
