@@ -95,7 +95,8 @@ def test_record_waits_for_the_server(host: Host, keepers: Any, marker: str, obse
         not_verified(f"aucun retour armé : {timer.stderr.strip()[-120:]}")
     try:
         done = host.run(
-            f"{cut}; sleep 1; logger --tag pgssi-essai -- {marker}; sleep 6; systemctl try-restart rsyslog.service pgssi-log-sender.service; sleep 2"
+            f"{cut}; sleep 1; logger --tag pgssi-essai -- {marker}; sleep 6; "
+            "systemctl try-restart rsyslog.service pgssi-log-sender.service; sleep 2"
         )
         if "blackhole" not in host.run("ip route; ip -6 route").stdout:
             not_verified(f"le chemin n'a pas pu être coupé : {done.stderr.strip()[-120:]}")

@@ -125,7 +125,8 @@ def test_old_records_go(days_kept: Callable[[str], int], planted: Any, store: st
     left = planted.left()
     for kind, (days, old, young) in wanted.items():
         observe(
-            f"{kind}, {days} jours : {'reste' if old in left else 'effacé'} au-delà, {'reste' if young in left else 'effacé'} en deçà"
+            f"{kind}, {days} jours, au-delà : {'reste' if old in left else 'effacé'}, "
+            f"en deçà : {'reste' if young in left else 'effacé'}"
         )
         assert old not in left, f"{kind} : une trace de plus de {days} jours est restée"
         assert young in left, f"{kind} : une trace de moins de {days} jours a été effacée"
