@@ -32,7 +32,7 @@ test: lint images ## Tests du paquet, des paliers 0 à 3 et des sabotages ; reme
 .PHONY: resilience
 resilience: IMAGES = debian12 debian13 debian12-vm debian13-vm
 resilience: images ## Autres essais sur le laboratoire : attaques, coupures, changements fatals, collection installée
-	@pytest $(WALK) $(filter-out $(WALK),$(wildcard tests/lab/test_*.py)) --verbosity=1 --durations=10
+	@pytest $(WALK) $(filter-out $(WALK),$(wildcard tests/lab/test_*.py)) --every-release --verbosity=1 --durations=10
 
 .PHONY: lint
 lint: setup ## Style et types

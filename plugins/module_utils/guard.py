@@ -44,6 +44,7 @@ else:
 Command = Union[str, Sequence[str]]
 ROOT = Path("/var/lib/pgssi/guard")
 TIMEOUT = 60  # seconds from arming to going back
+ARMING = 180  # seconds that a busy host may take to arm
 RESERVE = 10  # of these, what is left to the control node for its proof
 LATE = 20  # seconds after which a timer that has not fired is taken for dead
 PENDING = ("armed", "restoring", "restored-at-boot")
@@ -182,7 +183,8 @@ class Guard:
             "failures": [],
         }
         _save(state)
-        failure = units.arm(self.directory, self.timeout, execute)
+        # The time to go back counts from here on; a busy host may need long to get so far.
+        failure = units.arm(self.directory, self.timeout, lambda command: execute(command, ARMING))
         if failure:
             units.disarm(execute)
             shutil.rmtree(self.directory)

@@ -23,6 +23,7 @@ ORDER = (
     "test_destruction_*::*",
     "test_wifi::*",
     "test_wifi_breaks::*",
+    "test_baseline::*",
     "test_walk::*",
     "test_segmentation::*",
     "test_remote_maintenance::*",
@@ -36,6 +37,10 @@ ORDER = (
     "test_access_review::*",
     "test_collection::*",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-release", action="store_true", help="Do each break on one host of each Debian release.")
 
 
 @pytest.fixture(scope="session")

@@ -31,5 +31,6 @@ def test_a_killed_run_is_repaired_by_the_next_one(lab: Any, tmp_path: Path) -> N
     play("site", *PALIER).succeeded()
     assert play("site", *PALIER).succeeded().changed() == set()
     play("restore_drill", *PALIER).succeeded()
+    play("inventory_record", *PALIER).succeeded()
     results = verify(tmp_path, "--palier", "2", "--no-acting")
     assert [v for v in results["verdicts"] if v["verdict"] == "non_conforme"] == []

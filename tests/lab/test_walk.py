@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from pgssi.scoring import limited_hosts, score
 from pgssi.verify.plan import Selection, make_plan
 
 from .support import INVENTORY, play, verify
+
+# Of one host, in a run of the whole site.
+TASKS = 60
 
 
 def faults(palier: int, results: Mapping[str, Any]) -> list[str]:
@@ -39,17 +43,34 @@ def test_untouched_hosts_are_at_palier_0_and_stay_untouched(lab: Any, tmp_path: 
     assert lab.fingerprint() == before
 
 
+# Three hosts carry every rule of palier 1, on both releases; the others go from bare to palier 2 at once, as a new site does.
+FIRST = "bkp1:dpi1:gw1"
+
+
 def test_check_mode_on_untouched_hosts_announces_what_the_run_does(lab: Any) -> None:
     """--check --diff does not fail on bare hosts, and the first real run changes exactly what it announced."""
-    announced = play("site", "--check", "--diff", "-e", "site_palier=1").succeeded().changed()
-    done = play("site", "-e", "site_palier=1").succeeded().changed()
+    target = ("-e", "site_palier=1", "--limit", FIRST)
+    announced = play("site", "--check", "--diff", *target).succeeded().changed()
+    done = play("site", *target).succeeded().changed()
     assert announced == done
 
 
-# Palier 1 was reached by the test before. At palier 2 the site is treated in two slices, as AWX or several control nodes would.
-SLICES: dict[int, tuple[str, ...]] = {1: (), 2: ("dpi1:bkp1:off1", "all:!dpi1:!bkp1:!off1"), 3: ("all",)}
-# Three hosts carry every rule of palier 1, on both releases. The site at palier 3 is verified once its breaks are repaired.
-VERIFIED = {1: "bkp1:dpi1:gw1", 2: "all"}
+@dataclass(frozen=True)
+class Stage:
+    """One palier of the walk. slices: the hosts treated, one run each, as AWX or several control nodes would.
+
+    verified: the hosts that are verified; "" where test_breaks does it, once its breaks are repaired.
+    """
+
+    slices: tuple[str, ...]
+    verified: str
+
+
+STAGES = {
+    1: Stage((), FIRST),
+    2: Stage(("dpi1:bkp1:off1", "all:!dpi1:!bkp1:!off1"), "all"),
+    3: Stage(("all",), ""),
+}
 
 
 def _rules(palier: int, limit: str) -> set[str]:
@@ -57,19 +78,20 @@ def _rules(palier: int, limit: str) -> set[str]:
     return {rule.id for host in plan.contexts for rule in plan.rules_of(host)}
 
 
-@pytest.mark.parametrize("palier", [1, 2, 3])
+@pytest.mark.parametrize("palier", STAGES)
 def test_each_palier_is_reached_and_then_nothing_changes(lab: Any, tmp_path: Path, palier: int) -> None:
     """The next run changes nothing, and the report says this palier, no more and no less."""
-    target = ("-e", f"site_palier={palier}")
-    for hosts in SLICES[palier]:
+    target, stage = ("-e", f"site_palier={palier}"), STAGES[palier]
+    for hosts in stage.slices:
         play("site", *target, "--limit", hosts).succeeded()
     if palier == 2:
         play("restore_drill", *target).succeeded()
-    again = play("site", *target).succeeded()
+        play("inventory_record", *target).succeeded()
+    again = play("site", *target, "--limit", stage.verified or "all").succeeded()
     assert again.changed() == set()
-    assert max(again.tasks(host) for host in lab.hosts) < 40
-    if limit := VERIFIED.get(palier):
-        assert _rules(palier, limit) == _rules(palier, "all")
-        results = verify(tmp_path, *target, "--limit", limit)
+    assert max(again.tasks(host) for host in lab.hosts) < TASKS
+    if stage.verified:
+        assert _rules(palier, stage.verified) == _rules(palier, "all")
+        results = verify(tmp_path, *target, "--limit", stage.verified)
         assert faults(palier, results) == []
         assert reached(results) == {palier}

@@ -25,6 +25,9 @@ PAIRS = {
     "guides/telemaintenance": "guides/remote-maintenance",
     "guides/wifi": "guides/wifi",
     "guides/destruction": "guides/data-destruction",
+    "guides/mises-a-jour": "guides/updates",
+    "guides/durcissement": "guides/system-hardening",
+    "guides/logiciels-malveillants": "guides/malware-protection",
 }
 PAGES = sorted(
     path

@@ -36,6 +36,7 @@ MEDIUM = {
     "new_owner": "y",
     "transfer": date(2027, 1, 1),
 }
+SOURCE = {"name": "lab", "uris": ["file:/srv/x"], "suites": ["./"], "signed_by": "/usr/share/keyrings/x.asc"}
 STEP = {"palier": 2, "by": date(2029, 1, 1)}
 ALLY = {**PERSON, "accounts": [{"login": "x", "kind": "business", "keys": []}]}
 ACME = ("site_suppliers", "acme-imagerie")
@@ -53,6 +54,22 @@ BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     (("site_palier",), "deux", "site.yml", "de 0 à 3"),
     (("site_guidance",), "pssy", "site.yml", "« pssi »"),
     (("site_acting_tests",), "oui", "site.yml", "true ou false"),
+    (("site_care_hours", 0, "starts"), 7, "site.yml", "HH:MM"),
+    (("site_care_hours", 0, "starts"), "7:00", "site.yml", "entre guillemets"),
+    (("site_care_hours", 0, "days"), ["monday"], "site.yml", "« mon »"),
+    (("site_care_hours", 0, "ends"), ..., "site.yml", "clé absente"),
+    (("site_maintenance_window", 0), {"starts": "20:00", "ends": "22:00"}, "site.yml", "mon 20:00, site_care_hours[0]"),
+    (("site_maintenance_window", 0), {"starts": "23:00", "ends": "07:01"}, "site.yml", "pendant les soins"),
+    (("site_maintenance_window", 0), {"starts": "03:00", "ends": "03:10"}, "site.yml", "au moins 30 minutes"),
+    (("site_package_sources", 0, "uris"), ["lab-repo"], "site.yml", "https://"),
+    (("site_package_sources", 0, "signed_by"), "lab", "site.yml", "trousseau"),
+    (("site_package_sources", 0, "security"), "Debian-Security", "site.yml", "label=Debian-Security"),
+    (("site_package_sources", 0, "trusted"), True, "site.yml", "clé inconnue"),
+    (("site_package_sources", None), SOURCE, "site.yml", "déjà pris"),
+    (("site_update_rings",), {"production": 3}, "site.yml", "aucun anneau ne valide"),
+    (("site_update_rings", "production"), 45, "site.yml", "entre 0 et 30"),
+    (("site_update_ring",), "validaton", "", "« validation »"),
+    (("site_support_plans",), [{"release": "bookworm"}], "site.yml", "debian 12"),
     (("site_trajectory", 1, "palier"), 1, "site.yml", "croissant"),
     (("site_trajectory", 1, "by"), date(2025, 1, 1), "site.yml", "croissant"),
     (("site_trajectory", None), STEP, "site.yml", "croissant"),

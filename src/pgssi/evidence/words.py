@@ -7,6 +7,7 @@ from datetime import datetime
 KINDS = {
     "restore_drill": ("Fiche de restauration", "Restore sheet"),
     "access_review": ("Revue des habilitations", "Access review"),
+    "asset_inventory": ("Relevé d'inventaire", "Inventory record"),
     "backup_change": ("Sauvegarde avant et après changement", "Backup before and after a change"),
     "red_button": ("Isolement de la zone de sauvegarde", "Backup zone isolated"),
     "remote_session": ("Rapport d'intervention à distance", "Remote intervention report"),

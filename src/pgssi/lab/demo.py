@@ -47,9 +47,10 @@ class Demo:
         self._play("site")
 
         if self._palier >= 2:
-            self._step("Essai de restauration et revue des droits : deux preuves au journal")
+            self._step("Essai de restauration, revue des droits, inventaire : trois preuves au journal")
             self._play("restore_drill")
             self._play("access_review")
+            self._play("inventory_record")
 
             self._step("La matrice des flux, prouvée par des paquets de chaque zone vers chaque hôte")
             self._command("pgssi", "flows", "prove", "-i", str(INVENTORY), *self._target(), accepted=(0, 1))

@@ -13,6 +13,8 @@ from pgssi.errors import Problem
 from pgssi.site.backup import check_backup
 from pgssi.site.confinement import check_confinement
 from pgssi.site.flows import check_flows
+from pgssi.site.hours import check_hours
+from pgssi.site.malware import check_malware
 from pgssi.site.media import check_media
 from pgssi.site.model import Finding, Host, Site, dotted, json_like
 from pgssi.site.network import check_network, network_of
@@ -22,6 +24,7 @@ from pgssi.site.promises import check_promises
 from pgssi.site.schema import schema_findings
 from pgssi.site.suppliers import check_suppliers
 from pgssi.site.texts import check_texts
+from pgssi.site.updates import check_updates
 from pgssi.site.wifi import check_wifi
 from pgssi.site.words import say
 
@@ -49,7 +52,17 @@ GROUPS = frozenset(
 )
 _PER_HOST = ("site_backup_passphrase", "site_interfaces")  # a host's own: they do not make another model
 _SECRET = ("passphrase", "password", "secret", "private")
-_CHECKS = (check_people, check_backup, check_suppliers, check_wifi, check_media, check_texts)
+_CHECKS = (
+    check_people,
+    check_backup,
+    check_suppliers,
+    check_wifi,
+    check_media,
+    check_hours,
+    check_updates,
+    check_malware,
+    check_texts,
+)
 
 
 @dataclass(frozen=True)

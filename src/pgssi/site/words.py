@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pgssi.site.model import Finding
+from pgssi.site.words_malware import MALWARE
 from pgssi.site.words_network import NETWORK
 from pgssi.site.words_suppliers import SUPPLIERS
+from pgssi.site.words_updates import UPDATES
 from pgssi.site.words_wifi import WIFI
 
 # code: ((message, remedy) in French, (message, remedy) in English)
 MESSAGES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    **MALWARE,
     **NETWORK,
     **SUPPLIERS,
+    **UPDATES,
     **WIFI,
     "unknown_variable": (
         ("variable inconnue", "{maybe_fr}Le préfixe site_ est réservé au modèle de site."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,17 +22,18 @@ ITEMS = ("time", "source", "destination", "protocol", "source_port", "destinatio
          "bytes_received", "duration")  # fmt: skip
 
 
-def record(host: Host, source: str, target: str, port: int, decision: str, patience: float = 12.0) -> Mapping[str, Any]:
-    """Return the newest record of a flow by its ends, destination port and decision; wait for it a little."""
+def records(
+    host: Host, pairs: Collection[tuple[str, str]], port: int, decision: str, patience: float
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return the newest record of the flows between these ends, by destination port and decision; wait a little for them all."""
     end = time.monotonic() + patience
-    found: list[Mapping[str, Any]] = []
-    while not found and time.monotonic() < end:
+    while True:
         said = host.run(f"cat {RECORDS}.1 {RECORDS} 2>/dev/null | grep -F '\"destination_port\": {port},'").stdout
         lines = [json.loads(line) for line in said.splitlines()]
-        wanted = (source, target, decision)
-        found = [line for line in lines if (line["source"], line["destination"], line["decision"]) == wanted]
-        time.sleep(0 if found else 0.5)
-    return found[-1] if found else {}
+        found = {(line["source"], line["destination"]): line for line in lines if line["decision"] == decision}
+        if found.keys() >= set(pairs) or time.monotonic() > end:
+            return {pair: found.get(pair, {}) for pair in pairs}
+        time.sleep(0.5)
 
 
 def clock(host: Host) -> float:
@@ -77,7 +78,8 @@ def test_a_flow_of_known_size_leaves_its_record(host: Host, wire: Any, pair: Any
     if "error" in told:
         not_verified(f"le flux d'essai n'a pas traversé la passerelle : {told['error']}")
     # A gateway whose matrix is proven meanwhile has thousands of records to write before this one.
-    found = record(host, pair.source, pair.target, port, "accept", patience=40)
+    ends = (pair.source, pair.target)
+    found = records(host, [ends], port, "accept", patience=40)[ends]
     observe(json.dumps(found))
     complete(found)
     assert (found["protocol"], found["source_port"]) == ("tcp", told["sport"])
@@ -103,13 +105,13 @@ def refused(host: Host, wire: Any, gateway: str, sources: list[str], targets: li
     sender = next((name for name, some in packets.items() if some), "")
     if not sender:
         not_verified("aucune machine de ces zones ne peut émettre")
-    traced: dict[Any, Mapping[str, Any]] = {}
+    traced: dict[tuple[str, str], Mapping[str, Any]] = {}
     for pause in (0, 5, 5):  # so many traces a second of one source: a proof that runs beside us may have taken them
         time.sleep(pause)
         came, _ = wire.passed(gateway, {sender: packets[sender]})
         if not came:
             not_verified("le paquet d'essai n'est pas arrivé à la passerelle")
-        traced = {packet: record(host, packet[1], packet[2], port, "drop") for packet in dict.fromkeys(came)}
+        traced = records(host, {packet[1:3] for packet in came}, port, "drop", patience=12)
         if all(traced.values()):
             break
     for found in traced.values():

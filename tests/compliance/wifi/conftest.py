@@ -140,19 +140,20 @@ class Server:
         if self.folder:
             self.host.run(f"rm -rf {self.folder}")
 
-    def ask(
-        self,
-        device: Device | None = None,
-        *,
-        ssid: str = "",
-        method: str = "TLS",
-        mac: str = "",
-        more: str = "",
-    ) -> Answer:
-        """Ask to enter a network; more: further lines of the device's profile."""
+    def ask(self, device: Device | None = None, **more: str) -> Answer:
+        """Ask to enter a network, once; see ``asks``."""
+        return self.asks([(device, more)])[0]
+
+    def asks(self, several: list[tuple[Device | None, Mapping[str, str]]]) -> list[Answer]:
+        """Ask to enter, at once: (device, {ssid, method, mac, more}); more: further lines of the device's profile."""
         self.listens()
-        name = secrets.token_hex(4)
-        place = f"{self.folder}/{name}"
+        said = self.order("eapol", asked=[self._asked(device, **how) for device, how in several])
+        return [self._answer(one) for one in said]
+
+    def _asked(
+        self, device: Device | None, *, ssid: str = "", method: str = "TLS", mac: str = "", more: str = ""
+    ) -> dict[str, Any]:
+        place = f"{self.folder}/{secrets.token_hex(4)}"
         lines = [f"eap={method}", f'identity="{device.name if device else "essai"}"', more]
         files = {}
         if device:
@@ -161,12 +162,14 @@ class Server:
         else:
             lines += ['password="essai-sans-valeur"']
         files["conf"] = "network={\n key_mgmt=WPA-EAP\n " + "\n ".join(filter(None, lines)) + "\n}\n"
-        called = f"02-00-00-00-0A-01:{ssid or self.network.ssid}"
-        asked = {
+        return {
             "place": place, "files": files, "port": self.radius.port, "secret": self.radius.monitor_secret,
-            "called": called, "mac": mac or "02:00:00:00:0b:" + secrets.token_hex(1),
+            "called": f"02-00-00-00-0A-01:{ssid or self.network.ssid}",
+            "mac": mac or f"02:00:00:00:{secrets.token_hex(1)}:{secrets.token_hex(1)}",
         }  # fmt: skip
-        said = self.order("eapol", **asked)
+
+    @staticmethod
+    def _answer(said: Mapping[str, str]) -> Answer:
         attributes = {int(number): value for number, value in ATTRIBUTE.findall(said["accept"])}
         codes = set(re.findall(r"RADIUS message: code=(\d+)", said["text"]))
         return Answer("2" in codes, bool(codes & {"2", "3", "11"}), said["text"], attributes, said["shown"])
@@ -174,7 +177,7 @@ class Server:
     def order(self, do: str, **settings: Any) -> Any:
         """Have one action of on_radius.py done on the host; its secrets travel by standard input."""
         asked = json.dumps({"do": do, **settings})
-        done = self.host.run("python3 -I -", stdin=f"{SCRIPT}\nmain(json.loads({json.dumps(asked)}))\n".encode(), timeout=60)
+        done = self.host.run("python3 -I -", stdin=f"{SCRIPT}\nmain(json.loads({json.dumps(asked)}))\n".encode(), timeout=120)
         if done.rc:
             not_verified(f"essai impossible : {done.stderr.strip()[-200:]}")
         return json.loads(done.stdout)
@@ -212,14 +215,16 @@ def server(one_server: Server) -> Server:
 
 
 @pytest.fixture
-def refuses(server: Server, observe: Callable[[str], None]) -> Callable[[str, Device], None]:
-    """``refuses("échu", device)``: this device gets an answer, and does not enter."""
+def refuses(server: Server, observe: Callable[[str], None]) -> Callable[[Mapping[str, Device]], None]:
+    """``refuses({"échu": device})``: these devices get an answer, and do not enter."""
 
-    def check(what: str, device: Device) -> None:
-        answer = server.ask(device)
-        observe(f"{what} : {'accepté' if answer.accepted else 'refusé'} ({why(answer)})")
-        assert answer.answered, f"{what} : le serveur n'a pas répondu, rien n'est prouvé"
-        assert not answer.accepted, f"entre dans le réseau : {what}"
+    def check(devices: Mapping[str, Device]) -> None:
+        answers = dict(zip(devices, server.asks([(device, {}) for device in devices.values()]), strict=True))
+        for what, answer in answers.items():
+            observe(f"{what} : {'accepté' if answer.accepted else 'refusé'} ({why(answer)})")
+        for what, answer in answers.items():
+            assert answer.answered, f"{what} : le serveur n'a pas répondu, rien n'est prouvé"
+            assert not answer.accepted, f"entre dans le réseau : {what}"
 
     return check
 
@@ -348,11 +353,19 @@ class Air:
         said = self.order("enter", attempts=asked, timeout=60.0 * len(asked) + 60)
         return {name: said[short]["came"] for name, short in names.items()}
 
-    def reach(self, network: WifiNetwork, given: Mapping[str, Any], targets: list[str], ports: tuple[int, ...]) -> Any:
-        """Enter a network of this host, then call these addresses."""
+    def reach(self, entered: list[tuple[WifiNetwork, Mapping[str, Any]]], targets: list[str], ports: tuple[int, ...]) -> Any:
+        """Enter networks of this host, as many at once as there are radios, then call these addresses from each."""
         self.ready()
-        bridge = next(one["bridge"] for one in self.survey["served"] if one["ssid"] == network.ssid)
-        return self.order("reach", attempt=self.attempt("reach", network, given), targets=targets, ports=ports, bridge=bridge)
+        bridges = {one["ssid"]: one["bridge"] for one in self.survey["served"]}
+        attempts = {
+            network.ssid: {"attempt": self.attempt(f"reach{number}", network, given), "bridge": bridges[network.ssid]}
+            for number, (network, given) in enumerate(entered)
+        }
+        names, found, at_once = list(attempts), {}, max(1, self.survey["free"] - 1)  # one is left to the host's own watch
+        for start in range(0, len(names), at_once):
+            some = {name: attempts[name] for name in names[start : start + at_once]}
+            found |= self.order("reach", attempts=some, targets=targets, ports=ports)
+        return found
 
     def apart(self, attempt: tuple[WifiNetwork, Mapping[str, Any]]) -> Any:
         """Enter with two radios, one of which calls the other."""

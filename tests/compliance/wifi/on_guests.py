@@ -59,6 +59,7 @@ for line in sys.stdin:
 # Stands for a guest's device: orders come by standard input, one by line.
 AGENT = """
 import http.client, json, os, socket, subprocess, sys, time, urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 held = {}
 def family(to): return socket.AF_INET6 if ':' in to else socket.AF_INET
 def tcp(to, port, seconds=2.5):
@@ -69,6 +70,11 @@ def tcp(to, port, seconds=2.5):
         return 'refused'
     except OSError:
         return ''
+def calls(asked, seconds):
+    # all at once; returns what answered
+    with ThreadPoolExecutor(len(asked)) as pool:
+        came = pool.map(lambda one: tcp(*one, seconds) if one[1] else ping(one[0]), asked)
+        return [one for one, answer in zip(asked, came) if answer]
 def udp(to, port):
     with socket.socket(family(to), socket.SOCK_DGRAM) as line:
         try:
@@ -253,9 +259,8 @@ class Device:
         """Send outside one of everything."""
         for _, to in self.ways(OUTSIDE):
             for port in (WEB, 53):
-                self.do("tcp", to, port, 1)
                 self.do("udp", to, port)
-            self.do("ping", to)
+        self.do("calls", [(to, port) for _, to in self.ways(OUTSIDE) for port in (WEB, 53, 0)], 2)
 
 
 def code(*words):
@@ -302,12 +307,11 @@ def internal(site):
         server = stack.enter_context(served("inside", INSIDE, guest.addresses, site["targets"]))
         one = stack.enter_context(a_code("--devices", "2"))
         statuses = [each.login(one["code"])[0] for each in (guest, other)]
-        answers = []
+        wanted = []
         for to in (*site["targets"], *site["hosts"], *other.addresses, site["own4"], *([site["own6"]] if site["own6"] else [])):
             ports = site["ports"] if to in site["hosts"] or to in (site["own4"], site["own6"]) else (22, 53, WEB)
-            answers += [f"{to} port {port}" for port in ports if guest.do("tcp", to, port, 1)]
-            if to not in (site["own4"], site["own6"]) and guest.do("ping", to):
-                answers.append(f"écho de {to}")
+            wanted += [(to, port) for port in (*ports, *([] if to in (site["own4"], site["own6"]) else [0]))]
+        answers = [f"{to} port {port}" if port else f"écho de {to}" for to, port in guest.do("calls", wanted, 3)]
         name = f"{os.urandom(6).hex()}.interne"
         answers += [f"noms par {to}" for to in site["targets"] if guest.do("names", to, name)]
         return {"statuses": statuses, "answers": answers, "leaked": server("seen"), "reached": guest.outside()}

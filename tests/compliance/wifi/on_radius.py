@@ -10,25 +10,33 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ACCESS_REQUEST, ACCOUNTING_REQUEST = 1, 4
 USER, ADDRESS, CALLED, CALLING, STATUS, INPUT, OUTPUT = 1, 8, 30, 31, 40, 42, 43
 SESSION, SECONDS, CAUSE, AUTHENTICATOR = 44, 46, 49, 80
+UNUSABLE = 0x48  # IFA_F_TENTATIVE, IFA_F_DADFAILED
 SAYS = re.compile(r"EAP|SSL|TLS|OpenSSL|RADIUS message|SUCCESS|FAILURE")
 
 
-def eapol(place, files, port, secret, called, mac):
-    """Let a device talk to the server through eapol_test; return what was said, and the certificates that it was shown."""
+def eapol(asked):
+    """Let devices talk to the server, all at once."""
     os.umask(0o077)
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return list(pool.map(lambda one: talk(**one), asked))
+
+
+def talk(place, files, port, secret, called, mac):
+    """Let a device talk to the server through eapol_test; return what was said, and the certificates that it was shown."""
     for name, content in files.items():
         Path(f"{place}.{name}").write_text(content, encoding="ascii")
     program = next(path for path in ("/usr/bin/eapol_test", "/usr/sbin/eapol_test") if Path(path).exists())
-    command = [program, "-c", f"{place}.conf", "-a", "127.0.0.1", "-p", str(port), "-s", secret, "-t", "12", "-M", mac]
+    command = [program, "-c", f"{place}.conf", "-a", "127.0.0.1", "-p", str(port), "-s", secret, "-t", "25", "-M", mac]
     command += [f"-N{CALLED}:s:{called}", "-o", f"{place}.shown"]
     shown = Path(f"{place}.shown")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=40)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
         certificates = shown.read_text("ascii") if shown.exists() else ""
     finally:
         for path in shown.parent.glob(f"{shown.stem}.*"):
@@ -59,14 +67,14 @@ def packet(code, secret, attributes, signed=True):
     return head + attribute(AUTHENTICATOR, mark) + body[18:]
 
 
-def answers(server, port, data, source="", seconds=4.0):
+def answers(server, port, data, source="", seconds=6.0):
     """Send a request; return the code of the answer, 0 when there is none."""
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as line:
         if source:
-            line.bind((source, 0))
+            line.bind(socket.getaddrinfo(source, 0, family)[0][4])
         line.settimeout(seconds)
-        line.connect((server, port))
+        line.connect(socket.getaddrinfo(server, port, family)[0][4])
         line.send(data)
         try:
             return line.recv(4096)[0]
@@ -74,20 +82,33 @@ def answers(server, port, data, source="", seconds=4.0):
             return 0
 
 
+def link_local():
+    """Return the addresses that this host gave itself, v6, one for each link: no access point is declared by one of them."""
+    lines = Path("/proc/net/if_inet6").read_text("ascii").splitlines() if Path("/proc/net/if_inet6").exists() else []
+    found = [
+        (bytes.fromhex(words[0]), words[5])
+        for words in map(str.split, lines)
+        if words[3] == "20" and not int(words[4], 16) & UNUSABLE
+    ]
+    return [f"{socket.inet_ntop(socket.AF_INET6, address)}%{link}" for address, link in found]
+
+
 def strangers(port, secret, called, sources):
-    """Ask without EAP in several ways, each of which has to stay without answer but the first; return the codes."""
+    """Ask without EAP in several ways, each of which has to stay without answer but the first, all at once; return the codes."""
     what = [(USER, b"essai"), (CALLED, called.encode()), (2, bytes(16))]
     good, wrong, known = secret.encode(), os.urandom(16).hex().encode(), b"testing123"
-    found = {}
+    asked = {}
     for server in ("127.0.0.1", "::1"):
-        found[f"secret déclaré, {server}"] = answers(server, port, packet(ACCESS_REQUEST, good, what))
-        found[f"sans Message-Authenticator, {server}"] = answers(server, port, packet(ACCESS_REQUEST, good, what, signed=False))
-        found[f"autre secret, {server}"] = answers(server, port, packet(ACCESS_REQUEST, wrong, what))
-        found[f"secret d'usine, {server}"] = answers(server, port, packet(ACCESS_REQUEST, known, what))
-    for server, source in [("127.0.0.1", "127.0.0.2"), *((address, address) for address in sources)]:
+        asked[f"secret déclaré, {server}"] = (server, packet(ACCESS_REQUEST, good, what))
+        asked[f"sans Message-Authenticator, {server}"] = (server, packet(ACCESS_REQUEST, good, what, signed=False))
+        asked[f"autre secret, {server}"] = (server, packet(ACCESS_REQUEST, wrong, what))
+        asked[f"secret d'usine, {server}"] = (server, packet(ACCESS_REQUEST, known, what))
+    for server, source in [("127.0.0.1", "127.0.0.2"), *((address, address) for address in (*sources, *link_local()))]:
         for name, value in (("secret déclaré", good), ("secret d'usine", known)):
-            found[f"{name}, depuis {source}"] = answers(server, port, packet(ACCESS_REQUEST, value, what), source)
-    return found
+            asked[f"{name}, depuis {source}"] = (server, packet(ACCESS_REQUEST, value, what), source)
+    with ThreadPoolExecutor(len(asked)) as pool:
+        codes = pool.map(lambda one: answers(one[0], port, *one[1:]), asked.values())
+        return dict(zip(asked, codes, strict=True))
 
 
 def session(port, secret, identity, called, mac, number):

@@ -1,0 +1,20 @@
+"""Modules of the kernel that nobody needs here: what is loaded all the same goes. That they stay out is modprobe's own file."""
+
+import subprocess
+from pathlib import Path
+
+
+def gaps(host):
+    """Yield the modules that are loaded although they are blocked."""
+    if host.container or not Path("/proc/modules").exists():
+        return
+    loaded = {line.split()[0] for line in Path("/proc/modules").read_text("ascii").splitlines()}
+    for name in sorted(loaded & set(host.wanted["modules"])):
+        yield f"module {name} : chargé", lambda name=name: unload(name)
+
+
+def unload(name):
+    """Take a module out of the kernel; one that is in use says by whom."""
+    done = subprocess.run(["modprobe", "--remove", name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{done.stderr.strip()} ; arrêter ce qui l'utilise, ou le nommer dans system_hardening_kept_modules")

@@ -1,0 +1,72 @@
+"""A server on a machine of its own with its applications, and the baseline guides on it: what the tests of these guides share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pgssi.lab.lifecycle import Lab
+
+from .media_station import MACHINES
+from .support import INVENTORY, Play, play, verify
+from .test_breaks import breaks_of, sabotage
+
+INVENTORIES = (INVENTORY, MACHINES)
+OPTIONS = ("-e", "site_palier=3", "-e", "backup_without_change_archives=essai")
+LONG = 3600
+# What care depends on: a page, a record read and written, a Java program. Each prints one word.
+APPLICATIONS = """
+python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1/", timeout=30).status)'
+cd /
+runuser -u postgres -- psql -qAtX -c "UPDATE sejour SET service = service WHERE id = 1 RETURNING service"
+java -version 2>&1 | grep -c 'Server VM'
+"""
+WORKING = ["200", "cardiologie", "1"]
+
+
+def server(host: str) -> Iterator[Lab]:
+    """Give the server on its first day, with Java, and take it away at the end."""
+    lab = Lab.load([str(INVENTORY), str(MACHINES)])
+    lab.reset(host)
+    try:
+        run(lab, host, "DEBIAN_FRONTEND=noninteractive apt-get -q -q install -y --no-install-recommends default-jre-headless")
+        yield lab
+    finally:
+        lab.remove(host)
+
+
+def run(lab: Lab, host: str, script: str) -> str:
+    """Run a script as root on the server."""
+    return lab.machines.run(lab.model.hosts[host], "sh", "-euc", script, timeout=LONG)
+
+
+def hardened(host: str, guides: Sequence[str]) -> list[Play]:
+    """Run these guides on a host at palier 3, one after the other."""
+    return [play(guide, "-i", str(MACHINES), "--limit", host, *OPTIONS, timeout=LONG).succeeded() for guide in guides]
+
+
+def changes(plays: Sequence[Play]) -> set[tuple[str, str]]:
+    """Return what these runs changed."""
+    return set().union(*(one.changed() for one in plays))
+
+
+def faults(host: str, guides: Sequence[str], directory: Path) -> dict[str, str]:
+    """Return the rules of these guides that are not held at palier 3, with what is said of them."""
+    chosen = [word for guide in guides for word in ("-g", guide)]
+    found = verify(directory, "-i", str(MACHINES), "--limit", host, *chosen, "--acting", "-e", "site_palier=3", timeout=LONG)
+    mine = [one for one in found["verdicts"] if one["host"] == host]
+    assert {"conforme"} <= {one["verdict"] for one in mine}, "nothing was seen to hold"
+    return {one["rule"]: one["message"] for one in mine if one["verdict"] not in ("conforme", "non_applicable")}
+
+
+def red_then_green(host: str, guides: Sequence[str], directory: Path) -> None:
+    """Do the breaks of these guides: green before, red after, green once the role ran again; then a run changes nothing."""
+    todo: list[Any] = [one for guide in guides for one in breaks_of(guide, INVENTORIES) if one["host"] == host]
+    assert todo
+    outcomes = sabotage(host, todo, directory, INVENTORIES)
+    assert [one for one in outcomes if one["before"] != "conforme"] == [], "not green before its break"
+    assert [one for one in outcomes if one["after"] != "non_conforme"] == [], "not red after its break"
+    hardened(host, guides)
+    assert faults(host, guides, directory / "after") == {}, "still red after the role ran once more"
+    assert changes(hardened(host, guides)) == set()
