@@ -14,7 +14,7 @@ module: apt_options
 short_description: Effective options of apt
 description:
   - Compares what C(apt-config dump) answers with what is wanted, for every program of apt.
-  - Files of C(/etc/apt) that make it differ, other than ours, are renamed to C(<name>.pgssi-ecarte), which apt does not read.
+  - Files of C(/etc/apt) that make it differ, other than ours, are renamed to C(<name>.pgssi.disabled), which apt does not read.
   - Fails when the answer is still another one, and says which option.
 options:
   options: {type: dict, required: true, description: Option to its value, a text or the whole list of its items.}
@@ -30,7 +30,7 @@ RETURN = """
 set_aside: {description: Files that were renamed., type: list, returned: always}
 """
 
-ASIDE = ".pgssi-ecarte"
+ASIDE = ".pgssi.disabled"
 PROGRAMS = ("apt", "apt-get", "apt-cache", "aptitude", "synaptic", "unattended-upgrade")
 TRUTHS = {"false": "false", "no": "false", "0": "false", "off": "false", "without": "false", "disable": "false"}
 

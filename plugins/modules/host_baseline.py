@@ -7,9 +7,14 @@ DOCUMENTATION = r"""
 module: host_baseline
 short_description: Make the host baseline effective, and tell what was not
 description:
-  - Runs the program that the role system_hardening writes on the host. What it finds is what changes; in check mode it corrects
-    nothing. A host that does not have the program yet is told to change.
+  - Runs the program that the role system_hardening writes on the host. What it finds is what changes.
+  - In check mode it corrects nothing, and judges by O(files), whether the host has them yet or not.
 options:
+  files:
+    description: Files of the role, as M(pgssi.toolkit.protected_files) takes them; the program, its parts and what is wanted.
+    type: list
+    elements: dict
+    required: true
   program:
     description: The program, called with C(check) or C(apply). Prints a line for each gap, on stderr what it cannot correct.
     type: path
@@ -20,6 +25,7 @@ author: The PGSSI toolkit contributors
 EXAMPLES = r"""
 - name: Make the baseline effective
   pgssi.toolkit.host_baseline:
+    files: "{{ baseline_files }}"
 """
 
 RETURN = r"""
@@ -30,22 +36,41 @@ gaps:
   elements: str
 """
 
+import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+STAGED = (".py", ".json")
+
+
+def announce(module: AnsibleModule) -> tuple[str, str]:
+    """Run the program from a folder of its own; return what it finds, and what went wrong."""
+    with tempfile.TemporaryDirectory(dir=module.tmpdir) as folder:
+        for file in module.params["files"]:
+            path = Path(file["path"])
+            if str(path) == module.params["program"] or path.suffix in STAGED:
+                Path(folder, path.name).write_text(file.get("content", ""), "utf-8")
+        program = Path(folder, Path(module.params["program"]).name)
+        program.chmod(0o700)
+        code, out, wrong = module.run_command(["/usr/bin/python3", str(program), "check", folder])
+    return out, "" if code == 0 else wrong
+
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"program": {"type": "path", "default": "/usr/local/sbin/pgssi-hardening"}},
+        argument_spec={
+            "files": {"type": "list", "elements": "dict", "required": True},
+            "program": {"type": "path", "default": "/usr/local/sbin/pgssi-hardening"},
+        },
         supports_check_mode=True,
     )
-    program = module.params["program"]
-    if module.check_mode and not Path(program).exists():
-        gaps, wrong = [f"{program} : absent, rien n'est encore en vigueur"], ""
+    if module.check_mode:
+        out, wrong = announce(module)
     else:
-        _, out, wrong = module.run_command([program, "check" if module.check_mode else "apply"])
-        gaps = out.splitlines()
+        code, out, wrong = module.run_command([module.params["program"], "apply"])
+        wrong = wrong if code else ""
+    gaps = out.splitlines()
     diff = {"before_header": "baseline", "after_header": "baseline", "before": "", "after": "".join(f"{gap}\n" for gap in gaps)}
     if wrong.strip():
         module.fail_json(msg=f"Le socle n'est pas tenu : {wrong.strip()[-3000:]}", gaps=gaps, diff=diff)

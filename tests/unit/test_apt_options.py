@@ -54,7 +54,7 @@ def test_only_files_that_name_the_option_are_held_for_it(tmp_path: Path) -> None
         "zz-ours": 'Acquire::AllowInsecureRepositories "false";',
         "99repair": 'Acquire { allowinsecurerepositories "true"; };',
         "00proxy": 'Acquire::http::Proxy "http://proxy";',
-        "98old.pgssi-ecarte": 'Acquire::AllowInsecureRepositories "true";',
+        "98old.pgssi.disabled": 'Acquire::AllowInsecureRepositories "true";',
     }.items():
         (folder / name).write_text(text)
     found = saying(["Acquire::AllowInsecureRepositories"], str(folder / "zz-ours"), (str(tmp_path / "apt.conf"), str(folder)))

@@ -24,7 +24,8 @@ for timer in $(systemctl list-units --type=timer --state=active --no-legend --pl
     printf '%s\t%s\t%s\n' "$timer" "$service" "$commands"
     for file in $(systemctl show -P ExecStart -- "$service" | grep -o 'path=[^ ;]*' | cut -d= -f2); do
         if [ "$(head -c 2 "$file")" = '#!' ] && [ "${file##*/}" != apt.systemd.daily ]; then
-            printf '%s\t%s\t%s\n' "$timer" "$service" "$(head -c 20000 "$file" | grep -v '^ *#' | tr '\n\t' '  ')"
+            head -c 20000 "$file" | grep -E '(apt|unattended).*upgrade|aptitude|systemd.daily' | grep -v '^ *#' | tr '\t' ' ' |
+                while read -r line; do printf '%s\t%s\t%s\n' "$timer" "$service" "$line"; done
         fi
     done
 done

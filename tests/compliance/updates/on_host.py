@@ -66,6 +66,8 @@ def entries():
                 found.setdefault(" ".join(sorted(kept)), f"{path} : {' '.join(kept)}")
     for path in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text("utf-8", "replace")):
+            if re.search(r"^enabled:\s*(no|false|0)\s*$", stanza, re.IGNORECASE | re.MULTILINE):
+                continue
             fields = [line.split(":", 1) for line in stanza.splitlines() if KEPT.match(line) and ":" in line]
             kept = [f"{name.strip().lower()}={value.strip()}" for name, value in fields]
             if kept:
@@ -94,6 +96,8 @@ def attacks(folder, key, repositories):
             shutil.rmtree(world.folder / "state/lists")
             (world.folder / "state/lists/partial").mkdir(parents=True)
     # Somebody has already let an unsigned repository in, for once: its packages must still not come by themselves.
+    lines = [f"deb [signed-by={folder}/key.asc] file:{folder}/repositories/{name} ./" for name in repositories]
+    (world.folder / "sources.list").write_text("\n".join(lines) + "\n")
     for program in ("apt-get", "apt"):
         world.run(program, "--allow-insecure-repositories", "update")
         if world.run(program, "-y", "--download-only", "install", "pgssi-essai-unsigned")[0] == 0:

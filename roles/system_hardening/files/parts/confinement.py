@@ -1,5 +1,6 @@
 """Confinement of exposed services: what systemd applies in the end, and whether the running process has it."""
 
+import contextlib
 import datetime
 import re
 import subprocess
@@ -69,7 +70,8 @@ def gaps(host):
             yield f"{path} : différent", lambda path=path, content=content: write(path, content)
         for service in instances(unit):
             yield from undone(service, wanted, path)
-            quiet = asked["restart"] and not care(asked["care_hours"], datetime.datetime.now())
+            quiet = asked["restarts"] == "always" or not care(asked["care_hours"], datetime.datetime.now())
+            quiet = quiet and asked["restarts"] != "never"
             if quiet and unconfined(host, service, wanted):
                 yield f"{service} : tourne sans son confinement", lambda service=service: start_again(service)
 
@@ -99,6 +101,8 @@ def write(path, content):
 def drop(path):
     """Take a drop-in away; the service is without it from its next start on."""
     path.unlink()
+    with contextlib.suppress(OSError):  # somebody else's files are there too
+        path.parent.rmdir()
     systemctl("daemon-reload")
 
 
