@@ -323,7 +323,7 @@ class Air:
         return next(one for one in self.wifi.networks.values() if one.ssid == ssid)
 
     def attempt(self, name: str, network: WifiNetwork, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return one attempt for on_air.py; given: device, psk, pmf or open of it."""
+        """Return one attempt for on_air.py; given: device, psk, pmf or open of it, stranger."""
         device, files = given.get("device"), {}
         beacon = next(one for one in self.seen() if one.ssid == network.ssid)
         lines = [f'ssid="{network.ssid}"', f"ieee80211w={given.get('pmf', 1)}"]
@@ -338,7 +338,8 @@ class Air:
             lines += ["key_mgmt=OWE" if "OWE" in beacon.akm else "key_mgmt=NONE"]
         else:
             lines += ["key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE", f'psk="{given.get("psk") or network.passphrase}"']
-        return {"block": "\n".join(lines), "files": files, "seconds": 40 if device else 25, "freq": beacon.freq}
+        patience = {"seconds": 90 if device else 60, "patient": not given.get("stranger")}  # on a busy machine
+        return {"block": "\n".join(lines), "files": files, "freq": beacon.freq, **patience}
 
     def ready(self, radios: int = 1) -> None:
         """Say so when there is nothing to try with."""

@@ -135,21 +135,21 @@ class Station:
         words = ["ip", "netns", "exec", self.space, *words]
         self.process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)
 
-    def join(self, name, block, files, seconds, freq):
+    def join(self, name, block, files, seconds, freq, patient=True):
         """Try one profile; return what came of it."""
         for file, content in files.items():
             Path(self.folder, file).write_text(content, encoding="ascii")
         lines = block.replace("@", f"{self.folder}/")
-        return self.use(name, f"ap_scan=1\nfreq_list={freq}\nnetwork={{\n{lines}\nscan_freq={freq}\n}}\n", seconds)
+        return self.use(name, f"ap_scan=1\nfreq_list={freq}\nnetwork={{\n{lines}\nscan_freq={freq}\n}}\n", seconds, patient)
 
-    def use(self, name, text, seconds):
-        """Try a whole profile; return what came of it."""
+    def use(self, name, text, seconds, patient=False):
+        """Try a whole profile; return what came of it. patient: a refusal may come of a busy server, it tries again."""
         log, profile = Path(self.folder, f"{name}.log"), Path(self.folder, f"{name}.conf")
         profile.write_text(text, encoding="ascii")
         words = ["wpa_supplicant", "-d", "-D", "nl80211", "-i", self.link, "-c", str(profile), "-f", str(log)]
         self.start(words, subprocess.DEVNULL)
         end, text, came = time.monotonic() + seconds, "", "ignored"
-        while time.monotonic() < end and came == "ignored" and looks(text) < LOOKS:
+        while time.monotonic() < end and (came == "ignored" or (patient and came == "refused")) and looks(text) < LOOKS:
             time.sleep(0.3)
             text = log.read_text("utf-8", "replace") if log.exists() else ""
             came = "connected" if CONNECTED in text else "refused" if REFUSED.search(text) else came
@@ -370,7 +370,7 @@ def twin(profile, real, ssid, files, seconds):
     }
     free, found = spare(), {"profile": True, "shown": False, "twins": {}}
     with station(*free[-1]) as device:
-        found["real"] = device.use("real", at(real), seconds)["came"]
+        found["real"] = device.use("real", at(real), seconds, patient=True)["came"]
         device.leave()
         for kind, more in kinds.items():
             with station(*free[-2]) as false:

@@ -65,7 +65,7 @@ def test_shared_key(air: Any, beacons: Any, wifi: Wifi, site: Mapping[str, Any],
         not_applicable("aucun réseau à clé partagée sur cette borne")
     for one in found:
         network = next(n for n in wifi.networks.values() if n.ssid == one.ssid)
-        came = air.enter(bon=(network, {}), mauvais=(network, {"psk": secrets.token_urlsafe(16)}))
+        came = air.enter(bon=(network, {}), mauvais=(network, {"psk": secrets.token_urlsafe(16), "stranger": True}))
         age = (context.today - network.passphrase_changed).days if network.passphrase_changed else 10**6
         observe(f"{one.ssid} : clé déclarée {came['bon']}, autre clé {came['mauvais']}, {age} jours")
         assert came["bon"] == "connected", f"{one.ssid} : la clé déclarée n'ouvre pas le réseau"
@@ -114,10 +114,10 @@ def test_who_enters_on_the_air(air: Any, beacons: Any, devices: Any, wifi: Wifi,
     network = next(n for n in wifi.networks.values() if n.ssid == one.ssid)
     came = air.enter(
         bon=(network, {"device": devices.make(network.use)}),
-        autre=(network, {"device": devices.make(network.use, other=True)}),
-        echu=(network, {"device": devices.expired()}),
-        cle=(network, {"psk": secrets.token_urlsafe(16)}),
-        rien=(network, {"open": True}),
+        autre=(network, {"device": devices.make(network.use, other=True), "stranger": True}),
+        echu=(network, {"device": devices.expired(), "stranger": True}),
+        cle=(network, {"psk": secrets.token_urlsafe(16), "stranger": True}),
+        rien=(network, {"open": True, "stranger": True}),
     )
     observe(f"{one.ssid} : " + ", ".join(f"{name} {what}" for name, what in came.items()))
     strangers = [name for name, what in came.items() if what == "connected" and name != "bon"]
@@ -227,7 +227,7 @@ def test_management_frames(air: Any, beacons: Any, devices: Any, observe: Observ
     found = protected(beacons, observe, "enterprise", "personal")
     network = air.network(found[0].ssid)
     more = {"device": devices.make(network.use)} if network.security == "enterprise" else {}
-    came = air.enter(protégé=(network, more), sans=(network, {**more, "pmf": 0}))
+    came = air.enter(protégé=(network, more), sans=(network, {**more, "pmf": 0, "stranger": True}))
     observe(f"{network.ssid} : {came}")
     assert came["protégé"] == "connected", "un appareil qui protège ces trames n'entre pas"
     assert came["sans"] != "connected", "un appareil sans protection entre"
