@@ -1,12 +1,12 @@
 # The lab's publisher of signatures: a database that knows the EICAR test file, dated anew every hour as an editor's is every day.
-install -d -m 755 /opt/lab-signatures
+install -d -m 755 /var/cache/lab-signatures
 cat > /usr/local/sbin/lab-signatures <<'PYTHON'
 #!/usr/bin/python3 -I
-"""Publish /opt/lab-signatures/daily.cud: a container of ClamAV, unsigned (sigtool --build --unsigned makes the same)."""
+"""Publish /var/cache/lab-signatures/daily.cud: a container of ClamAV, unsigned (sigtool --build --unsigned makes the same)."""
 import gzip, hashlib, io, os, sys, tarfile, time
 
 when = int(time.time() - 3600 * float(sys.argv[2] if len(sys.argv) > 2 else 0))
-target = sys.argv[1] if len(sys.argv) > 1 else "/opt/lab-signatures/daily.cud"
+target = sys.argv[1] if len(sys.argv) > 1 else "/var/cache/lab-signatures/daily.cud"
 eicar = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 head = f"ClamAV-VDB:{time.strftime('%d %b %Y %H-%M +0000', time.gmtime(when))}:{when // 3600}:1:90"
 files = {"COPYING": b"Laboratoire\n", "daily.ndb": b"Lab.Eicar:0:*:" + eicar.hex().encode() + b"\n"}
