@@ -5,10 +5,11 @@ from pathlib import Path
 
 
 def gaps(host):
-    """Yield the modules that are loaded although they are blocked."""
+    """Yield the modules that are loaded although they are blocked. One that is in use stays until the restart, and its rule red."""
     if host.container or not Path("/proc/modules").exists():
         return
-    loaded = {line.split()[0] for line in Path("/proc/modules").read_text("ascii").splitlines()}
+    lines = (line.split() for line in Path("/proc/modules").read_text("ascii").splitlines())
+    loaded = {fields[0] for fields in lines if fields[2] == "0"}
     for name in sorted(loaded & set(host.wanted["modules"])):
         yield f"module {name} : chargé", lambda name=name: unload(name)
 
