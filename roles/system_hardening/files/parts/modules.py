@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def gaps(host):
-    """Yield the modules that are loaded although they are blocked. One that is in use stays until the restart, and its rule red."""
+    """Yield the blocked modules that are loaded. One that is in use stays until the restart, and its rule red."""
     if host.container or not Path("/proc/modules").exists():
         return
     lines = (line.split() for line in Path("/proc/modules").read_text("ascii").splitlines())
