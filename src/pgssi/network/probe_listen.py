@@ -148,7 +148,7 @@ def answer(protocol: str, listener: socket.socket, token: bytes, given: set[tupl
                 client.send(token)
         else:
             data, sender = listener.recvfrom(256)
-            if data.startswith(token[:16]):  # the word of this run: nothing for anybody else
+            if token[:16] in data:  # the word of this run: nothing for anybody else
                 given.add((sender[0], here[0], protocol, here[1]))
                 listener.sendto(token, sender)
 

@@ -32,6 +32,16 @@ UNSENT = {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EINV
 BURST = 50  # packets between two looks at the answers
 
 
+NTP = 123
+
+
+def datagram(word: bytes, port: int) -> bytes:
+    """Return what a UDP probe carries: the word of this run, for a time server within a request that it answers (RFC 5905)."""
+    if port != NTP:
+        return word
+    return b"\x23" + bytes(15) + word.ljust(16, b"\0") + bytes(8) + os.urandom(8)
+
+
 class Attempt:
     """One probe under way."""
 
@@ -147,7 +157,7 @@ class Prober:
             return
         try:
             if attempt.protocol == "udp":
-                attempt.socket.send(self.word)
+                attempt.socket.send(datagram(self.word, attempt.port))
             elif attempt.protocol == "icmp":
                 kind = 8 if attempt.version == socket.AF_INET else 128
                 body = struct.pack("!HH", self.settings["ident"], attempt.number & 0xFFFF)
