@@ -60,17 +60,19 @@ def test_check_mode_on_untouched_hosts_announces_what_the_run_does(lab: Any) -> 
 class Stage:
     """One palier of the walk. slices: the hosts treated, one run each, as AWX or several control nodes would.
 
-    verified: the hosts that are verified; "" where test_breaks does it, once its breaks are repaired.
+    again: the hosts on which the next run has to change nothing; verified: those that are verified. Palier 3 holds the rules of
+    palier 2: its hosts are all verified, and run once more, when test_breaks has had its breaks repaired.
     """
 
     slices: tuple[str, ...]
-    verified: str
+    again: str = ""
+    verified: str = ""
 
 
 STAGES = {
-    1: Stage((), CARRIERS),
-    2: Stage(("dpi1:bkp1:off1", "all:!dpi1:!bkp1:!off1"), "all"),
-    3: Stage(("all",), ""),
+    1: Stage((), again=CARRIERS, verified=CARRIERS),
+    2: Stage(("dpi1:bkp1:off1", "all:!dpi1:!bkp1:!off1"), again="all"),
+    3: Stage(("all",)),
 }
 
 
@@ -80,17 +82,18 @@ def _rules(palier: int, limit: str) -> set[str]:
 
 
 @pytest.mark.parametrize("palier", STAGES)
-def test_each_palier_is_reached_and_then_nothing_changes(lab: Any, tmp_path: Path, palier: int) -> None:
-    """The next run changes nothing, and the report says that this palier is reached: every rule of it, looked at anew."""
+def test_each_palier_is_reached(lab: Any, tmp_path: Path, palier: int) -> None:
+    """The roles bring the hosts to it, the next run changes nothing, and the report says that it is reached."""
     target, stage = ("-e", f"site_palier={palier}"), STAGES[palier]
     for hosts in stage.slices:
         play("site", *target, "--limit", hosts).succeeded()
     if palier == 2:
         play("restore_drill", *target).succeeded()
         play("inventory_record", *target).succeeded()
-    again = play("site", *target, "--limit", stage.verified or "all").succeeded()
-    assert again.changed() == set()
-    assert max(again.tasks(host) for host in lab.hosts) < TASKS
+    if stage.again:
+        again = play("site", *target, "--limit", stage.again).succeeded()
+        assert again.changed() == set()
+        assert max(again.tasks(host) for host in lab.hosts) < TASKS
     if stage.verified:
         assert _rules(palier, stage.verified) == _rules(palier, "all")
         results = verify(tmp_path, "--palier", str(palier), "--limit", stage.verified)
