@@ -22,7 +22,7 @@ def test_new_account(host, observe):
         host.run(f"printf '%s:%s\\n' {login} {secrets.token_hex(8)} | chgpasswd")
         hashed = host.run(f"getent gshadow {login} | cut -d: -f2").stdout.strip()
     finally:
-        host.run(f"userdel --remove {login}; groupdel {login}; rm -f /var/mail/{login}")
+        host.run(f"userdel --remove {login}; groupdel {login}; rm -f /var/mail/{login} /run/faillock/{login}")
     if not mode or "$" not in hashed:
         not_verified("le compte ou le groupe d'essai n'a pas été fait entièrement")
     kind = hashed.split("$")[1]
