@@ -79,9 +79,8 @@ def account(host: Host, relays: list[str]) -> Iterator[str]:
         host.check_output(f"printf %%s %s > {path} && chmod 0440 {path} && visudo -cqf {path}", right)
         yield login
     finally:
-        host.run(
-            f"rm -f /etc/sudoers.d/{login} /run/pgssi-remote/windows/{login}.json /run/faillock/{login}; pkill -KILL -u {login}; userdel {login}"
-        )
+        left = f"/etc/sudoers.d/{login} /run/pgssi-remote/windows/{login}.json /run/faillock/{login}"
+        host.run(f"rm -f {left}; pkill -KILL -u {login}; userdel {login}")
 
 
 @dataclass(frozen=True)
