@@ -58,15 +58,15 @@ def test_lost_clock_alerts(host: Host, observe: Observe) -> None:
     assert not due, due
     if host.run("systemctl is-active chrony.service").rc:
         not_verified("chrony n'est pas en marche : rien à arrêter")
-    host.run("journalctl --sync")
-    last = host.check_output("journalctl -q -n 1 -o cat --show-cursor | sed -n 's/^-- cursor: //p'").strip()
+    host.check_output("logger -t pgssi-essai 'horloge : début' && journalctl --sync")
+    last = host.check_output("journalctl -q -t pgssi-essai -n 1 -o cat --show-cursor | sed -n 's/^-- cursor: //p'").strip()
     try:
         host.check_output("systemctl stop chrony.service")
         host.run("systemctl start %s", WATCH.replace(".timer", ".service"), timeout=90)
     finally:
         host.run("systemctl start chrony.service")
     host.run("journalctl --sync")
-    said = host.run("journalctl -q --after-cursor=%s -p alert --facility=auth -o cat", last).stdout
+    said = host.run("journalctl -q --cursor=%s -p alert --facility=auth -o cat", last).stdout
     observe(said.strip().splitlines()[-1][:160] if said.strip() else "aucune alerte")
     assert "orloge" in said, "une horloge sans source n'alerte personne"
 
