@@ -8,19 +8,11 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
-from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import answer, append, operator
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import SITE, answer, append, operator
 
 from pgssi.errors import PgssiError
 from pgssi.evidence import Journal
 
-SITE = (
-    "site_evidence_dir",
-    "site_people",
-    "site_contacts",
-    "site_automation",
-    "site_sealing_recipients",
-    "site_evidence_signers",
-)
 ARGUMENTS = {
     "kind": {"type": "str", "required": True},
     "what": {"type": "str", "required": True},

@@ -10,21 +10,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
-from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import answer, append, operator
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.evidence_append import SITE, answer, append, operator
 
 from pgssi.asset_record import FILE, details, whole
 from pgssi.errors import PgssiError
 from pgssi.evidence import Journal
 from pgssi.inventory import plain
-
-SITE = (
-    "site_evidence_dir",
-    "site_people",
-    "site_contacts",
-    "site_automation",
-    "site_sealing_recipients",
-    "site_evidence_signers",
-)
 
 
 class ActionModule(ActionBase):

@@ -13,6 +13,16 @@ from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # no
 
 from pgssi.evidence import Journal, Record, SigningError
 
+# What a record of the site needs to know of it.
+SITE = (
+    "site_evidence_dir",
+    "site_people",
+    "site_contacts",
+    "site_automation",
+    "site_sealing_recipients",
+    "site_evidence_signers",
+)
+
 
 def operator() -> str:
     """Return the login of the person on the control node, sudo seen through."""
