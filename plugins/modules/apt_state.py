@@ -6,6 +6,7 @@ A file that says otherwise is set aside whole, under a name that apt does not re
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -214,6 +215,7 @@ class Apt:
 
 
 def main() -> None:
+    os.umask(0o022)  # folders on the way to ours are for everybody, whatever the umask of the operators' sessions
     module = AnsibleModule(
         argument_spec={
             "options": {"type": "dict", "required": True},
