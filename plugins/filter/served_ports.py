@@ -8,9 +8,8 @@ from typing import Any
 from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
 
 from pgssi.inventory import plain
-from pgssi.network.model import load
 from pgssi.network.reading import READ
-from pgssi.network.served import doors
+from pgssi.network.served import described, doors
 
 ELSEWHERE = ("site_remote", "site_wifi")
 
@@ -28,7 +27,7 @@ def served_ports(hostvars: Mapping[str, Mapping[str, Any]], host: str) -> list[l
     for name in hostvars:
         raw = site if name == host else hostvars[name]
         known[str(name)] = {**common, **{key: plain(raw[key]) for key in READ["host"] if key in raw}}
-    network = load(known, judged=(str(host),))
+    network = described(known)
     more = {name: plain(site[name]) for name in ELSEWHERE if name in site}
     found = doors(network, network.hosts[host], more)
     return [[one.port.protocol, one.port.first, one.port.last, sorted(map(str, one.addresses))] for one in found]

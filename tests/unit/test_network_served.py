@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from network_builder import TODAY, flow, hostvars, own, site
 
-from pgssi.network import load
-from pgssi.network.served import doors
+from pgssi.network.served import described, doors
 from pgssi.paths import ROLES
 
 
 def served(values: dict[str, Any], host: str, **more: Any) -> set[tuple[str, int, int, str]]:
     """Return the doors of a host as plain values."""
-    network = load(hostvars(values), today=TODAY)
+    network = described(hostvars(values), TODAY)
     found = doors(network, network.hosts[host], more)
     return {(one.port.protocol, one.port.first, one.port.last, one.why) for one in found}
 
@@ -55,7 +54,7 @@ def test_other_parts_of_the_model_open_their_doors() -> None:
     """Suppliers' windows, RADIUS and the guests' way out have no line in the matrix; each is a door where its group is."""
     known = own()
     known["gw1"] = (("gateways", "bastions", "radius_servers", "guest_portals"), known["gw1"][1])
-    network = load(hostvars(site(), known), today=TODAY)
+    network = described(hostvars(site(), known), TODAY)
     more = {"site_remote": {"port": 2022}, "site_wifi": {"radius": {}, "guests": {"addresses": ["10.1.6.1"]}}}
     mine = {(one.port.protocol, one.port.first) for one in doors(network, network.hosts["gw1"], more)}
     assert {("tcp", 2022), ("udp", 1812), ("udp", 1813), ("udp", 67), ("udp", 53), ("tcp", 80)} <= mine
@@ -93,6 +92,14 @@ def test_a_host_tells_what_listens_without_a_flow(listening: ModuleType, monkeyp
     monkeypatch.setattr(listening.Path, "read_text", lambda *_: "32768\t60999\n")
     host = type("Host", (), {"wanted": {"served": [["tcp", 22, 22, ["10.1.2.10"]], ["tcp", 443, 443, ["10.1.2.10"]]]}})
     told = [note.split(" écoute")[0] for note in listening.notes(host)]
-    assert told == ["tcp/22 (sshd 17)", "tcp/443 (nginx 15)", "tcp/8000 (python3 14)", "udp/5353 (avahi-daemon 10)"]
+    assert told == ["tcp/443 (nginx 15)", "tcp/8000 (python3 14)", "udp/5353 (avahi-daemon 10)"]
     host.wanted = {"served": []}
     assert list(listening.notes(host)) == []
+
+
+def test_a_way_of_the_operators_without_a_flow_is_no_reason_to_say_nothing() -> None:
+    """A host that Ansible reaches by another address and port, which the firewall's model refuses, has its doors all the same."""
+    known = own()
+    known["ws1"] = (known["ws1"][0], known["ws1"][1] | {"ansible_host": "127.0.0.1", "ansible_port": 2295})
+    network = described(hostvars(site(), known), TODAY)
+    assert {one.port.first for one in doors(network, network.hosts["ws1"], {})} == {22}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from netaddr import IPAddress
 
-from pgssi.network.model import Network
+from pgssi.network.model import Network, build
 from pgssi.network.parts import Block, NetHost, Port
 
 # What the parts of the model open besides the flows: by group, the variable, its key and the port when it says none.
@@ -28,6 +29,15 @@ class Door:
     port: Port
     addresses: tuple[IPAddress, ...]
     why: str
+
+
+def described(hostvars: Mapping[str, Mapping[str, Any]], today: date | None = None) -> Network:
+    """Return the network that the variables of every host describe, whatever else ``pgssi check`` would say of it.
+
+    Nothing is enforced from it, so a host that the operators reach by a way without a flow is no reason to refuse it.
+    """
+    hosts = [(str(name), frozenset(map(str, one["group_names"])), one, frozenset[str]()) for name, one in hostvars.items()]
+    return build(next(iter(hostvars.values()), {}), hosts, today or date.today())
 
 
 def doors(network: Network, host: NetHost, site: Mapping[str, Any]) -> Iterator[Door]:

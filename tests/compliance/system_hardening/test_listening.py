@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 from netaddr import IPAddress
 
-from pgssi.network.live import network_of
-from pgssi.network.served import doors
+from pgssi.network.reading import READ
+from pgssi.network.served import described, doors
 from pgssi.verify import not_verified
 
 # Twice: a client that waits for one answer is gone by then.
@@ -20,7 +20,7 @@ ASKS_ADDRESS = re.compile(r"dhclient|dhcpcd|systemd-network|NetworkManager|udhcp
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that takes what comes. address: None for all of them; device: what it is tied to."""
+    """A socket that takes what comes. address: None for all of them, or that of a link; device: what it is tied to."""
 
     protocol: str
     port: int
@@ -40,7 +40,7 @@ def listeners(said: str) -> Iterator[tuple[Listener, str]]:
         fields = line.split()
         text, _, port = fields[4].rpartition(":")
         address, _, device = text.replace("[", "").replace("]", "").partition("%")
-        everywhere = address in ("*", "0.0.0.0", "::")
+        everywhere = address in ("*", "0.0.0.0", "::") or address.startswith("fe80:")
         names = sorted({f"{name} {pid}" for name, pid in re.findall(r'"([^"]+)",pid=(\d+)', line)})
         yield Listener(fields[0], int(port), None if everywhere else IPAddress(address), device), ", ".join(names)
 
@@ -59,7 +59,13 @@ def test_only_declared_services_listen(facts, site, context, pgssi_plan, observe
     # Over UDP the kernel gives a port of this range to whoever asks something; a host asks for its address from 68 and 546.
     asks = {one for one in known if one.protocol == "udp" and low <= one.port <= high}
     asks |= {one for one in known if one.protocol == "udp" and one.port in (68, 546) and ASKS_ADDRESS.search(known[one])}
-    network = network_of(pgssi_plan.inventory, pgssi_plan.catalogue)
+    names = (*READ["site"], *READ["host"])
+    network = described(
+        {
+            name: {key: one.variables[key] for key in names if key in one.variables} | {"group_names": list(one.groups)}
+            for name, one in pgssi_plan.inventory.hosts.items()
+        }
+    )
     mine = network.hosts[context.name]
     served = list(doors(network, mine, site))
     wrong = [

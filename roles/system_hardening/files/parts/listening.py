@@ -39,9 +39,9 @@ def notes(host):
 
 
 def declared(wanted, protocol, address, port):
-    """Return whether a flow ends at this address, or at any for what listens on all of them."""
+    """Return whether a flow ends at this address, or at any for what listens on all of them or on that of a link."""
     doors = (addresses for kind, first, last, addresses in wanted if kind == protocol and first <= port <= last)
-    return any(address in ANY or address in addresses for addresses in doors)
+    return any(address in ANY or address.startswith("fe80:") or address in addresses for addresses in doors)
 
 
 def gaps(_host):
