@@ -51,10 +51,10 @@ def doors(network: Network, host: NetHost, site: Mapping[str, Any]) -> Iterator[
         for name in flow.services if mine else ():
             yield from (Door(port, mine, flow.id) for port in _ports(network, name))
     for group, variable, path, key, usual in (_REMOTE, *_RADIUS):
-        told = site.get(variable)
+        told = site.get(variable) or {}
         for step in path:
-            told = (told or {}).get(step)
-        if group in host.groups and told is not None:
+            told = told.get(step) or {}
+        if group in host.groups:
             number = int(told.get(key) or usual.first)
             yield Door(Port(usual.protocol, number, number), host.addresses, variable)
     if "guest_portals" in host.groups and (site.get("site_wifi") or {}).get("guests"):
