@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgssi.errors import InvalidInput
-from pgssi.lab.scanners import Acceptance, accepted, lynis, openscap, ssh_audit, unexplained
+from pgssi.lab.scanners import PROFILE, RULE, Acceptance, accepted, lynis, openscap, rules_of, ssh_audit, unexplained, unused
 
 PROGRESS = """xccdf_org.ssgproject.content_rule_sudo_add_noexec:pass
 xccdf_org.ssgproject.content_rule_partition_for_var:fail
@@ -39,6 +39,34 @@ def test_a_content_without_the_profile_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ds.xml").write_text("<x/>", "ascii")
     with pytest.raises(InvalidInput, match="aucun résultat"):
         openscap(lambda _script, _stdin: "", tmp_path / "ds.xml", "enhanced")
+
+
+def _content(path: Path, **parameters: str) -> Path:
+    """Write a content whose profiles hold one rule, two and three; parameters: the value that a profile gives to the first."""
+    names = ("minimal", "intermediary", "enhanced")
+    profiles = "".join(
+        f'<Profile id="{PROFILE.format(name)}">'
+        + "".join(f'<select idref="{RULE}{one}" selected="true"/>' for one in ("one", "two", "three")[: rank + 1])
+        + f'<refine-value idref="length" selector="{parameters.get(name, "15")}"/></Profile>'
+        for rank, name in enumerate(names)
+    )
+    path.write_text(f'<Benchmark xmlns="http://checklists.nist.gov/xccdf/1.2">{profiles}</Benchmark>', "ascii")
+    return path
+
+
+def test_rules_of_each_profile(tmp_path: Path) -> None:
+    """The last profile, evaluated once, gives the results of the others."""
+    assert rules_of(_content(tmp_path / "ds.xml")) == {
+        "minimal": {"one"},
+        "intermediary": {"one", "two"},
+        "enhanced": {"one", "two", "three"},
+    }
+
+
+def test_a_profile_that_judges_otherwise_is_an_error(tmp_path: Path) -> None:
+    """A smaller profile with another parameter is not read from the results of the largest."""
+    with pytest.raises(InvalidInput, match="jugé autrement"):
+        rules_of(_content(tmp_path / "ds.xml", minimal="12"))
 
 
 def test_report_of_lynis() -> None:
@@ -73,6 +101,12 @@ def test_only_what_is_named_is_accepted() -> None:
         "other",
     ]
     assert unexplained(["partition_for_var"], "lynis", known) == ["partition_for_var"]
+
+
+def test_what_is_accepted_in_vain() -> None:
+    """A name that matches nothing any more is told, whether or not it has a star."""
+    known = [Acceptance("openscap", ("partition_for_*", "aide_*", "gone"), {}), Acceptance("lynis", ("X *",), {})]
+    assert unused(["partition_for_var", "other"], "openscap", known) == ["aide_*", "gone"]
 
 
 def test_each_acceptance_says_why_once() -> None:

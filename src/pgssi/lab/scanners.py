@@ -10,6 +10,7 @@ import gzip
 import json
 import re
 import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ import yaml
 from pgssi.errors import InvalidInput, Problem
 from pgssi.paths import CATALOGUE
 
+# Each holds the rules of the one before, and judges them alike: the last is evaluated, once for all.
 PROFILES = ("minimal", "intermediary", "enhanced")
+XCCDF = "{http://checklists.nist.gov/xccdf/1.2}"
 PROFILE = "xccdf_org.ssgproject.content_profile_anssi_bp28_{}"
 RULE = "xccdf_org.ssgproject.content_rule_"
 CONTENT = "/var/tmp/pgssi-scan.xml"
@@ -50,6 +53,26 @@ def openscap(run: Run, content: Path, profile: str) -> dict[str, str]:
     if not found:
         raise InvalidInput([Problem(str(content), "profile", profile, "aucun résultat", "donner le contenu ssg-debian12-ds.xml")])
     return dict(found)
+
+
+def rules_of(content: Path) -> dict[str, frozenset[str]]:
+    """Return the rules of each profile, by short name; an error when the last does not judge the others alike."""
+    rules: dict[str, frozenset[str]] = {}
+    values: dict[str, dict[str | None, str | None]] = {}
+    known = {PROFILE.format(name): name for name in PROFILES}
+    for _event, profile in ET.iterparse(content):
+        if profile.tag != f"{XCCDF}Profile" or profile.get("id") not in known:
+            continue
+        name = known[str(profile.get("id"))]
+        selected = [str(one.get("idref")) for one in profile.iter(f"{XCCDF}select") if one.get("selected") == "true"]
+        rules[name] = frozenset(one.removeprefix(RULE) for one in selected)
+        values[name] = {one.get("idref"): one.get("selector") for one in profile.iter(f"{XCCDF}refine-value")}
+    whole = PROFILES[-1]
+    for name in PROFILES:
+        if name not in rules or not (rules[name] <= rules[whole] and values[name].items() <= values[whole].items()):
+            remedy = "évaluer ce profil à part, ou donner le contenu ssg-debian12-ds.xml"
+            raise InvalidInput([Problem(str(content), "profile", name, f"absent, ou jugé autrement que par {whole}", remedy)])
+    return rules
 
 
 # Its status says that it found something, or that it fell: the report tells, which is written anew.
@@ -110,3 +133,9 @@ def unexplained(findings: Sequence[str], scanner: str, known: Sequence[Acceptanc
         re.compile(re.escape(name).replace(r"\*", ".*")) for one in known if one.scanner == scanner for name in one.findings
     ]
     return [name for name in findings if not any(pattern.fullmatch(name) for pattern in patterns)]
+
+
+def unused(findings: Sequence[str], scanner: str, known: Sequence[Acceptance]) -> list[str]:
+    """Return what is accepted of a scanner and that it does not hold against the machine: to be taken out of the file."""
+    names = [name for one in known if one.scanner == scanner for name in one.findings]
+    return [name for name in names if len(unexplained(findings, scanner, [Acceptance(scanner, (name,), {})])) == len(findings)]
