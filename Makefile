@@ -10,7 +10,7 @@ IMAGES := debian12 debian13
 INVENTORY ?= inventories/demo
 MIRROR ?=
 BIN := .venv/bin
-WALK := $(addprefix tests/lab/test_,data_destruction.py walk.py segmentation.py breaks.py waiver.py)
+WALK := $(addprefix tests/lab/test_,data_destruction.py wifi.py walk.py segmentation.py breaks.py waiver.py)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help

@@ -8,6 +8,7 @@ module: host_baseline
 short_description: Make the host baseline effective, and tell what was not
 description:
   - Runs the program that the role system_hardening writes on the host. What it finds is what changes.
+  - What it leaves to a person is a warning.
   - In check mode it corrects nothing, and judges by O(files), whether the host has them yet or not.
 options:
   files:
@@ -41,6 +42,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+# What the program leaves to a person.
+NOTE = "note : "
 STAGED = (".py", ".json")
 
 
@@ -70,7 +73,10 @@ def main() -> None:
     else:
         code, out, wrong = module.run_command([module.params["program"], "apply"])
         wrong = wrong if code else ""
-    gaps = out.splitlines()
+    gaps = [line for line in out.splitlines() if not line.startswith(NOTE)]
+    for line in out.splitlines():
+        if line.startswith(NOTE):
+            module.warn(line.removeprefix(NOTE))
     diff = {"before_header": "baseline", "after_header": "baseline", "before": "", "after": "".join(f"{gap}\n" for gap in gaps)}
     if wrong.strip():
         module.fail_json(msg=f"Le socle n'est pas tenu : {wrong.strip()[-3000:]}", gaps=gaps, diff=diff)

@@ -27,15 +27,15 @@ def machines(*hosts: str) -> Iterator[Lab]:
         lab.remove(*hosts)
 
 
-def hardened(host: str, guidance: str = "pssi") -> Play:
-    """Run the guide on a host at palier 3."""
-    options = ("-e", "site_palier=3", "-e", f"site_guidance={guidance}", "-e", "backup_without_change_archives=essai")
+def hardened(host: str, guidance: str = "pssi", palier: int = 3) -> Play:
+    """Run the guide on a host at a palier."""
+    options = ("-e", f"site_palier={palier}", "-e", f"site_guidance={guidance}", "-e", "backup_without_change_archives=essai")
     return play("wifi", "-i", str(MACHINES), "--limit", host, *options, timeout=2400).succeeded()
 
 
-def verdicts(host: str, directory: Path, guidance: str = "pssi") -> dict[str, str]:
+def verdicts(host: str, directory: Path, guidance: str = "pssi", palier: int = 3) -> dict[str, str]:
     """Return the verdict on each rule of the guide."""
-    settings = ["-e", "site_palier=3", "-e", f"site_guidance={guidance}"]
+    settings = ["-e", f"site_palier={palier}", "-e", f"site_guidance={guidance}"]
     found = verify(directory, "-i", str(MACHINES), "--limit", host, "-g", "wifi", "--acting", *settings, timeout=2400)
     return {one["rule"]: f"{one['verdict']} {one['message']}".strip() for one in found["verdicts"] if one["host"] == host}
 

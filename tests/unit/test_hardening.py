@@ -151,3 +151,43 @@ def test_mounts_are_read_from_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda *_: lines)
     assert mounts.options("/tmp") == ["rw", "nosuid"]
     assert mounts.options("/var/tmp") is None
+
+
+@pytest.fixture
+def usb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The part about USB, on two controllers of its own: one takes everything, one takes what is built in."""
+    module = part("usb")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    for name, value in (("usb1", "1"), ("usb2", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "authorized_default").write_text(f"{value}\n", "ascii")
+    return module
+
+
+def test_usb_is_closed_and_given_back(usb: ModuleType, tmp_path: Path) -> None:
+    """Closed where asked for, a stricter controller left as it is; once no longer asked for, as it was."""
+    host = Host(usb=True)
+    assert len(correct(usb, host)) == 1
+    assert correct(usb, host) == []
+    host.wanted = {"usb": False}
+    assert correct(usb, host) == ["usb1 : rendu"]
+    assert (tmp_path / "usb1" / "authorized_default").read_text("ascii") == "1"
+    assert correct(usb, host) == []
+
+
+def test_processes_are_hidden_and_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mount on /proc is read as the kernel tells it; a group that is not there is an error that names the option."""
+    processes, table, done = part("processes"), tmp_path / "mountinfo", []
+    monkeypatch.setattr(processes, "MOUNTS", table)
+    monkeypatch.setattr(processes, "remount", lambda *asked: done.append(asked))
+    monkeypatch.setattr(processes, "number", lambda name: {"adm": 4}.get(name, -1))
+    table.write_text("21 1 0:20 / /proc rw,nosuid shared:5 - proc proc rw\n")
+    host = Host(hidden="adm")
+    assert correct(processes, host) == ["/proc : hidepid=0, gid=0"]
+    table.write_text("21 1 0:20 / /proc rw,nosuid shared:5 - proc proc rw,gid=4,hidepid=invisible\n")
+    assert correct(processes, host) == []
+    host.wanted = {"hidden": ""}
+    assert correct(processes, host) == ["/proc : rendu"]
+    assert done == [(2, 4), (0, 0)]
+    with pytest.raises(OSError, match="system_hardening_process_watchers"):
+        correct(processes, Host(hidden="nobody-here"))

@@ -52,13 +52,14 @@ def test_hosts_with_an_image_are_the_lab(tmp_path: Path) -> None:
 def test_a_host_has_its_own_addresses_in_every_zone(tmp_path: Path) -> None:
     """The addresses are those of site_interfaces, in IPv4 and IPv6; interfaces bear the zones' names, or their own."""
     options = _model(tmp_path).run_options(_model(tmp_path).hosts["gw"])
-    assert "lab-servers:ip=192.0.2.254,ip6=2001:db8:2::fe,interface_name=servers0" in options
-    assert "lab-backup:ip=198.51.100.253,ip6=2001:db8:3::fd,interface_name=backup0" in options
+    assert "lab-servers:ip=192.0.2.254,ip6=2001:db8:2::fe,mac=0a:58:c0:00:02:fe,interface_name=servers0" in options
+    assert "lab-backup:ip=198.51.100.253,ip6=2001:db8:3::fd,mac=0a:58:c6:33:64:fd,interface_name=backup0" in options
     assert "net.ipv4.ip_forward=1" in options
     named = HOSTS.replace('{servers: [192.0.2.10, "2001:db8:2::a"]}',
                           '{servers: {addresses: ["2001:db8:2::a", 192.0.2.10], interface: ens18}}')  # fmt: skip
     model = _model(tmp_path, named)
-    assert "lab-servers:ip=192.0.2.10,ip6=2001:db8:2::a,interface_name=ens18" in model.run_options(model.hosts["db"])
+    network = "lab-servers:ip=192.0.2.10,ip6=2001:db8:2::a,mac=0a:58:c0:00:02:0a,interface_name=ens18"
+    assert network in model.run_options(model.hosts["db"])
 
 
 def test_equipment_that_no_role_manages_is_in_the_lab_too(tmp_path: Path) -> None:

@@ -115,7 +115,9 @@ class LabModel:
         options += ["--cap-add", "NET_ADMIN,NET_RAW", "--dns", "none", "--label", f"pgssi.lab={self.prefix}"]
         for place in host.places:
             interface = f",interface_name={place.interface}" if place.interface else ""
-            options += ["--network", f"{self.network(place.zone.name)}:ip={place.v4},ip6={place.v6}{interface}"]
+            # The same after each restart: neighbours would go on asking the former one for half a minute.
+            mac = ":".join(f"{byte:02x}" for byte in (0x0A, 0x58, *IPAddress(place.v4).packed))
+            options += ["--network", f"{self.network(place.zone.name)}:ip={place.v4},ip6={place.v6},mac={mac}{interface}"]
         for sysctl in (*SYSCTLS, *(FORWARDING if host.is_gateway else ())):
             options += ["--sysctl", sysctl]
         for name, address in self.names().items():
