@@ -65,8 +65,7 @@ def guest(host, facts):
     person = Guest(login, folder, int((facts.sshd().get("port") or "22").split()[0]), host.run)
     try:
         host.check_output(
-            f"useradd --create-home --shell /bin/bash {login} && "
-            f"printf '%s:%s' {login} Aa1-{secrets.token_hex(8)} | chpasswd && "
+            f"useradd --create-home --shell /bin/bash --password '*' {login} && "
             f"ssh-keygen -q -t ed25519 -N '' -f {folder}/key && install -d -m 700 -o {login} -g {login} ~{login}/.ssh && "
             f"install -m 600 -o {login} -g {login} {folder}/key.pub ~{login}/.ssh/authorized_keys"
         )
