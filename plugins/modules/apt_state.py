@@ -111,6 +111,12 @@ def source_files(etc: Path, suffix: str = "") -> list[Path]:
     return [path for path in found if path.name != SOURCES.name and not path.is_dir()]
 
 
+def says(path: Path) -> bool:
+    """Return whether a file of sources names any: unattended-upgrade leaves an empty sources.list where there is none."""
+    lines = path.read_text("utf-8", "replace").splitlines()
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
 def without(sources: str, others: Iterable[str]) -> str:
     """Return the declared sources less those whose address another text names: apt refuses two keys for one source."""
     lines = (line for text in others for line in text.splitlines() if not line.lstrip().startswith("#"))
@@ -170,7 +176,7 @@ class Apt:
     def sources(self, wanted: str, only_ours: bool) -> None:
         moved = len(self.aside) + len(self.back)
         if only_ours:
-            for path in source_files(SOURCES.parent.parent):
+            for path in filter(says, source_files(SOURCES.parent.parent)):
                 self.set_aside(path)
         else:
             aside = source_files(SOURCES.parent.parent, ASIDE)

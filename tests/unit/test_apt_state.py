@@ -147,3 +147,12 @@ def test_what_apt_says_to_install_is_remembered() -> None:
     )
     assert module.new_packages(said) == {"distro-info-data", "python3-apt", "unattended-upgrades"}
     assert module.new_packages("0 upgraded, 0 newly installed\n") == set()
+
+
+def test_a_file_that_names_no_source_stays(etc: Path) -> None:
+    """unattended-upgrade leaves an empty sources.list where there is none: the run after it changes nothing."""
+    module.Apt(_Asked()).sources(MIRROR, only_ours=True)
+    (etc / "sources.list").write_text("# see sources.list.d\n\n")
+    again = module.Apt(_Asked())
+    again.sources(MIRROR, only_ours=True)
+    assert not again.diffs and not again.sources_changed and (etc / "sources.list").exists()
