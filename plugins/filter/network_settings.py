@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.network_variables import network_variables
 
-from pgssi.inventory import plain
 from pgssi.network import NetHost, Network, Zone, load
-from pgssi.network.reading import READ
 
 DMZ = frozenset({"dmz_inbound", "dmz_outbound"})
 
@@ -21,13 +19,7 @@ def network_settings(hostvars: Mapping[str, Mapping[str, Any]], host: str, close
     zones whose devices are all declared; dmz, inside: networks of the DMZs and of the other zones of the site; vlans:
     tagged interfaces that the host says are its own.
     """
-    site = hostvars[host]
-    common = {name: plain(site[name]) for name in READ["site"] if name in site}
-    known = {}
-    for name in hostvars:
-        raw = site if name == host else hostvars[name]
-        known[str(name)] = {**common, **{key: plain(raw[key]) for key in READ["host"] if key in raw}}
-    network = load(known, judged=(str(host),))
+    network = load(network_variables(hostvars, host), judged=(str(host),))
     here = network.hosts[host]
     closed = frozenset(closed_uses)
     return {

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.network_variables import network_variables
 
-from pgssi.inventory import plain
 from pgssi.network.model import load
-from pgssi.network.reading import READ
 from pgssi.network.ruleset import compile_host
 
 
@@ -19,13 +17,7 @@ def ruleset(hostvars: Mapping[str, Mapping[str, Any]], host: str) -> str:
     It takes the variables of every host, for the addresses of the others: no facts, so any ``--limit`` gives the same text.
     Raises pgssi.errors.InvalidInput for a matrix that cannot be used, or that would lock the operators out.
     """
-    site = hostvars[host]
-    common = {name: plain(site[name]) for name in READ["site"] if name in site}
-    known = {}
-    for name in hostvars:
-        raw = site if name == host else hostvars[name]
-        known[str(name)] = {**common, **{key: plain(raw[key]) for key in READ["host"] if key in raw}}
-    return compile_host(load(known, judged=(str(host),)), str(host))
+    return compile_host(load(network_variables(hostvars, host), judged=(str(host),)), str(host))
 
 
 class FilterModule:

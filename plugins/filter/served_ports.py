@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgssi.toolkit.plugins.plugin_utils import package  # noqa: F401
+from ansible_collections.pgssi.toolkit.plugins.plugin_utils.network_variables import network_variables
 
 from pgssi.inventory import plain
-from pgssi.network.reading import READ
 from pgssi.network.served import described, doors
 
 ELSEWHERE = ("site_remote", "site_wifi")
@@ -19,14 +18,9 @@ def served_ports(hostvars: Mapping[str, Mapping[str, Any]], host: str) -> list[l
 
     Empty when the site declares no flow: nobody says what hosts serve.
     """
-    site = hostvars[host]
-    common = {name: plain(site[name]) for name in READ["site"] if name in site}
-    if not common.get("site_flows"):
+    known, site = network_variables(hostvars, host), hostvars[host]
+    if not known[host].get("site_flows"):
         return []
-    known = {}
-    for name in hostvars:
-        raw = site if name == host else hostvars[name]
-        known[str(name)] = {**common, **{key: plain(raw[key]) for key in READ["host"] if key in raw}}
     network = described(known)
     more = {name: plain(site[name]) for name in ELSEWHERE if name in site}
     found = doors(network, network.hosts[host], more)

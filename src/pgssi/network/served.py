@@ -11,12 +11,14 @@ from netaddr import IPAddress
 
 from pgssi.network.model import Network, build
 from pgssi.network.parts import Block, NetHost, Port
+from pgssi.remote import model as remote
+from pgssi.wifi import model as wifi
 
 # What the parts of the model open besides the flows: by group, the variable, its key and the port when it says none.
-_REMOTE = ("bastions", "site_remote", (), "port", Port("tcp", 2222, 2222))
+_REMOTE = ("bastions", "site_remote", (), "port", Port("tcp", remote.PORT, remote.PORT))
 _RADIUS = (
-    ("radius_servers", "site_wifi", ("radius",), "port", Port("udp", 1812, 1812)),
-    ("radius_servers", "site_wifi", ("radius",), "accounting_port", Port("udp", 1813, 1813)),
+    ("radius_servers", "site_wifi", ("radius",), "port", Port("udp", wifi.PORT, wifi.PORT)),
+    ("radius_servers", "site_wifi", ("radius",), "accounting_port", Port("udp", wifi.ACCOUNTING_PORT, wifi.ACCOUNTING_PORT)),
 )
 # Names, addresses and the page of the guests' way out (site_wifi.guests).
 _GUESTS = (Port("tcp", 53, 53), Port("udp", 53, 53), Port("udp", 67, 67), Port("udp", 547, 547), Port("tcp", 80, 80))
