@@ -47,7 +47,7 @@ def key_pair() -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Device:
-    """A device that wants in. certificate: empty when it has none; trusts: the authority (PEM) that it demands of the server."""
+    """A device that wants in. certificate: empty without one; trusts: the authority (PEM) that it demands, empty for any."""
 
     name: str
     key: str
@@ -158,7 +158,8 @@ class Server:
         files = {}
         if device:
             files = {"key": device.key, "crt": device.certificate, "ca": device.trusts}
-            lines += [f'ca_cert="{place}.ca"', f'private_key="{place}.key"', f'client_cert="{place}.crt"']
+            lines += [f'private_key="{place}.key"', f'client_cert="{place}.crt"']
+            lines += [f'ca_cert="{place}.ca"'] if device.trusts else []
         else:
             lines += ['password="essai-sans-valeur"']
         files["conf"] = "network={\n key_mgmt=WPA-EAP\n " + "\n ".join(filter(None, lines)) + "\n}\n"

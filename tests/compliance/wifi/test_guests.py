@@ -189,15 +189,13 @@ def test_traces(
     found = way.order("traced")
     assert found["status"] == OPEN and found["reached"], "le visiteur d'essai n'a pas eu d'accès"
     opened = lines_of(way.host, found["mac"], "opened", found["code"])
-    sent = {to: lines_of(way.host, "pgssi-guest ", f"dst={as_logged(to)} ") for to in found["recipients"]}
+    sent = {to: lines_of(way.host, "pgssi-guest ", f"dst={as_logged(to)} ", found["mac"]) for to in found["recipients"]}
     observe(f"session : {opened[0][:240] if opened else 'absente'} ; destinataires tracés : {[to for to in sent if sent[to]]}")
     assert opened, "l'ouverture d'une session ne laisse pas de ligne avec l'appareil et le code"
     absent = [word for word in ("who=", "address=", "agent=", "from=", "until=") if word not in opened[0]]
     assert not absent, f"la ligne de session ne dit pas : {', '.join(absent)}"
-    assert all(sent.values()), f"destinataires sans trace : {', '.join(to for to in sent if not sent[to])}"
-    assert any(found["mac"] in line for lines in sent.values() for line in lines), (
-        "l'appareil n'est pas dans la trace des destinataires"
-    )
+    untold = ", ".join(to for to in sent if not sent[to])
+    assert not untold, f"destinataires sans trace qui nomme l'appareil : {untold}"
     for first in list(wifi.log_servers)[:1]:
         keeper = way.host if first == context.name else other(first)
         root = str(pgssi_plan.inventory.hosts[first].variables.get("wifi_traces") or DEFAULTS["wifi_traces"])
