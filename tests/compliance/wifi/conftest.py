@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,22 +123,17 @@ class Server:
     host: Host
     radius: Radius
     network: WifiNetwork
-    folder: str = ""
+    heard: bool = False
 
     def listens(self) -> None:
         """Fail when nothing answers RADIUS here; say so when the program that asks it is absent."""
-        if self.folder:
+        if self.heard:
             return
         ports = self.host.check_output("ss -Hlun | awk '{ print $4 }'")
         assert re.search(rf":{self.radius.port}\b", ports), f"rien n'écoute sur le port RADIUS {self.radius.port}"
         if not self.host.run(f"ls {EAPOL} 2>/dev/null").stdout.strip():
             not_verified("eapol_test est absent de cet hôte (paquet eapoltest) : rien n'a été essayé")
-        self.folder = self.host.check_output("mktemp -d /run/pgssi-essai.XXXXXX").strip()
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        if self.folder:
-            self.host.run(f"rm -rf {self.folder}")
+        self.heard = True
 
     def ask(self, device: Device | None = None, **more: str) -> Answer:
         """Ask to enter a network, once; see ``asks``."""
@@ -146,25 +141,23 @@ class Server:
 
     def asks(self, several: list[tuple[Device | None, Mapping[str, str]]]) -> list[Answer]:
         """Ask to enter, at once: (device, {ssid, method, mac, more}); more: further lines of the device's profile."""
-        self.listens()
         said = self.order("eapol", asked=[self._asked(device, **how) for device, how in several])
         return [self._answer(one) for one in said]
 
     def _asked(
         self, device: Device | None, *, ssid: str = "", method: str = "TLS", mac: str = "", more: str = ""
     ) -> dict[str, Any]:
-        place = f"{self.folder}/{secrets.token_hex(4)}"
         lines = [f"eap={method}", f'identity="{device.name if device else "essai"}"', more]
         files = {}
         if device:
             files = {"key": device.key, "crt": device.certificate, "ca": device.trusts}
-            lines += [f'private_key="{place}.key"', f'client_cert="{place}.crt"']
-            lines += [f'ca_cert="{place}.ca"'] if device.trusts else []
+            lines += ['private_key="%PLACE%.key"', 'client_cert="%PLACE%.crt"']
+            lines += ['ca_cert="%PLACE%.ca"'] if device.trusts else []
         else:
             lines += ['password="essai-sans-valeur"']
         files["conf"] = "network={\n key_mgmt=WPA-EAP\n " + "\n ".join(filter(None, lines)) + "\n}\n"
         return {
-            "place": place, "files": files, "port": self.radius.port, "secret": self.radius.monitor_secret,
+            "files": files, "port": self.radius.port, "secret": self.radius.monitor_secret,
             "called": f"02-00-00-00-0A-01:{ssid or self.network.ssid}",
             "mac": mac or f"02:00:00:00:{secrets.token_hex(1)}:{secrets.token_hex(1)}",
         }  # fmt: skip
@@ -177,6 +170,7 @@ class Server:
 
     def order(self, do: str, **settings: Any) -> Any:
         """Have one action of on_radius.py done on the host; its secrets travel by standard input."""
+        self.listens()
         asked = json.dumps({"do": do, **settings})
         done = self.host.run("python3 -I -", stdin=f"{SCRIPT}\nmain(json.loads({json.dumps(asked)}))\n".encode(), timeout=120)
         if done.rc:
@@ -197,22 +191,13 @@ def why(answer: Answer) -> str:
     return lines[-1][:160] if lines else "sans motif"
 
 
-@pytest.fixture(scope="session")
-def one_server(host: Host, wifi: Wifi) -> Iterator[Server]:
-    """The RADIUS server of this host."""
+@pytest.fixture
+def server(host: Host, wifi: Wifi) -> Server:
+    """The RADIUS server of this host; whether it listens is for each test to see: a fixture cannot show a fault."""
     if not wifi.enterprise:
         not_applicable("aucun réseau en 802.1X (security: enterprise)")
     assert wifi.radius, "site_wifi ne décrit pas le serveur RADIUS (radius)"
-    made = Server(host, wifi.radius, wifi.enterprise[0])
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(one_server: Server) -> Server:
-    """The RADIUS server of this host, which has to listen."""
-    one_server.listens()
-    return one_server
+    return Server(host, wifi.radius, wifi.enterprise[0])
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ACCESS_REQUEST, ACCOUNTING_REQUEST = 1, 4
 USER, ADDRESS, CALLED, CALLING, STATUS, INPUT, OUTPUT = 1, 8, 30, 31, 40, 42, 43
@@ -23,24 +24,20 @@ SAYS = re.compile(r"EAP|SSL|TLS|OpenSSL|RADIUS message|SUCCESS|FAILURE")
 def eapol(asked):
     """Let devices talk to the server, all at once."""
     os.umask(0o077)
-    with ThreadPoolExecutor(len(asked)) as pool:
-        return list(pool.map(lambda one: talk(**one), asked))
+    with TemporaryDirectory(prefix="pgssi-essai.", dir="/run") as folder, ThreadPoolExecutor(len(asked)) as pool:
+        return list(pool.map(lambda one: talk(f"{folder}/{one[0]}", **one[1]), enumerate(asked)))
 
 
 def talk(place, files, port, secret, called, mac):
     """Let a device talk to the server through eapol_test; return what was said, and the certificates that it was shown."""
     for name, content in files.items():
-        Path(f"{place}.{name}").write_text(content, encoding="ascii")
+        Path(f"{place}.{name}").write_text(content.replace("%PLACE%", place), encoding="ascii")
     program = next(path for path in ("/usr/bin/eapol_test", "/usr/sbin/eapol_test") if Path(path).exists())
     command = [program, "-c", f"{place}.conf", "-a", "127.0.0.1", "-p", str(port), "-s", secret, "-t", "25", "-M", mac]
     command += [f"-N{CALLED}:s:{called}", "-o", f"{place}.shown"]
     shown = Path(f"{place}.shown")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
-        certificates = shown.read_text("ascii") if shown.exists() else ""
-    finally:
-        for path in shown.parent.glob(f"{shown.stem}.*"):
-            path.unlink()
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
+    certificates = shown.read_text("ascii") if shown.exists() else ""
     _, _, accept = done.stdout.partition("RADIUS message: code=2 ")
     said = [line for line in done.stdout.splitlines() if SAYS.search(line) and "hexdump" not in line]
     return {"text": "\n".join(said), "accept": accept[:4000], "shown": certificates}
