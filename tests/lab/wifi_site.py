@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pgssi.catalogue import load_catalogue
+from pgssi.inventory import load_inventory
 from pgssi.lab.lifecycle import Lab
 
 from .media_station import MACHINES
@@ -33,21 +34,27 @@ def hardened(host: str, guidance: str = "pssi", palier: int = 3) -> Play:
     return play("wifi", "-i", str(MACHINES), "--limit", host, *options, timeout=2400).succeeded()
 
 
+def rules_of(host: str, guidance: str = "pssi", palier: int = 3) -> list[str]:
+    """Return the rules of the guide that a palier asks of a host."""
+    here = {"all", *load_inventory([str(path) for path in INVENTORIES]).hosts[host].groups}
+    rules = [one for one in load_catalogue().rules.values() if one.guide == "wifi" and here & {*one.groups}]
+    return [one.id for one in rules if one.palier <= palier and guidance in one.guidance]
+
+
 def verdicts(host: str, directory: Path, guidance: str = "pssi", palier: int = 3) -> dict[str, str]:
-    """Return the verdict on each rule of the guide."""
+    """Return the verdict on each of these rules."""
     settings = ["-e", f"site_palier={palier}", "-e", f"site_guidance={guidance}"]
-    found = verify(directory, "-i", str(MACHINES), "--limit", host, "-g", "wifi", "--acting", *settings, timeout=2400)
+    only = [word for rule in rules_of(host, guidance, palier) for word in ("--rule", rule)]
+    found = verify(directory, "-i", str(MACHINES), "--limit", host, "-g", "wifi", *only, "--acting", *settings, timeout=2400)
     return {one["rule"]: f"{one['verdict']} {one['message']}".strip() for one in found["verdicts"] if one["host"] == host}
 
 
 def red_then_green(host: str, directory: Path, guidance: str = "pssi") -> None:
     """Do the breaks of a host one by one: green before, red after, green once the role ran again; then a run changes nothing."""
-    rules = load_catalogue().rules
-    todo: list[Any] = [
-        one for one in breaks_of("wifi", INVENTORIES) if one["host"] == host and guidance in rules[one["rule"]].guidance
-    ]
+    wanted = {*rules_of(host, guidance)}
     if guidance == "current":  # those of the other guidance have had theirs
-        todo = [one for one in todo if "pssi" not in rules[one["rule"]].guidance]
+        wanted -= {*rules_of(host)}
+    todo: list[Any] = [one for one in breaks_of("wifi", INVENTORIES) if one["host"] == host and one["rule"] in wanted]
     assert todo
     for _ in range(BATCHES):
         outcomes = sabotage(host, todo, directory, INVENTORIES, "--extra-vars", f"site_guidance={guidance}")
