@@ -1,7 +1,7 @@
 """Write the files of a service as one whole, and put its units in their state.
 
 ``files``: [{path, content | secret_content, mode, owner, group, state, private, validate}]; ``exclusive``: shell patterns
-whose matches are removed unless listed; ``units``: [{name, enabled, state, restart_on: [paths]}].
+whose matches are removed unless listed; ``units``: [{name, enabled, state, restart_on: [paths], check: command}].
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pwd
 import shlex
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -23,6 +24,7 @@ short_description: Files of a service, and its systemd units, in one task
 description:
   - Writes each file whole and atomically, after its own checker has accepted it; removes what no longer belongs.
   - Reloads systemd when a unit file changed, then enables, starts, restarts or stops the named units.
+  - A unit with a C(check) is restarted when that command fails, because what it left in the kernel was changed since.
   - What systemd itself says overrides a named C(pgssi-) unit, wherever it lies outside /usr, is removed unless listed.
 options:
   files:
@@ -59,6 +61,7 @@ UNIT = {
     "enabled": {"type": "bool"},
     "state": {"type": "str", "choices": ["started", "stopped"]},
     "restart_on": {"type": "list", "elements": "path", "default": []},
+    "check": {"type": "str"},
 }
 
 
@@ -187,8 +190,10 @@ def overrides(units: list[dict], states: list[dict[str, str]], listed: set[str])
     return sorted({path for path in ours if str(path) not in listed})
 
 
-def unit_commands(units: list[dict], states: list[dict[str, str]], changed: list[str]) -> list[list[str]]:
-    """Return the systemctl commands that bring the units to their state."""
+def unit_commands(
+    units: list[dict], states: list[dict[str, str]], changed: list[str], holds: Callable[[str], bool]
+) -> list[list[str]]:
+    """Return the systemctl commands that bring the units to their state; holds: whether the check of a unit succeeds."""
     commands = []
     if any("/systemd/" in path for path in changed):
         commands.append(["systemctl", "daemon-reload"])
@@ -196,6 +201,8 @@ def unit_commands(units: list[dict], states: list[dict[str, str]], changed: list
         touched = {path for path in changed if Path(path).name == unit["name"] or Path(path).parent.name == f"{unit['name']}.d"}
         restart = unit["state"] == "started" and bool(touched or _newer(unit["restart_on"], changed, seen))
         loaded, active = seen["LoadState"] == "loaded", seen["ActiveState"] in ("active", "activating")
+        if unit["state"] == "started" and active and not restart and unit.get("check"):
+            restart = not holds(unit["check"])
         enabled = seen["UnitFileState"] in ("enabled", "static")
         if unit["enabled"] is True and not enabled:
             commands.append(["systemctl", "enable", unit["name"]])
@@ -248,7 +255,7 @@ def main() -> None:
     states = _seen(module, [unit["name"] for unit in units])
     for path in overrides(units, states, listed):
         files.remove(path)
-    commands = unit_commands(units, states, files.changed)
+    commands = unit_commands(units, states, files.changed, lambda check: module.run_command(shlex.split(check))[0] == 0)
     for command in commands:
         files.diffs.append({"before": "", "after": " ".join(command) + "\n", "after_header": "units", "before_header": "units"})
         if not module.check_mode:

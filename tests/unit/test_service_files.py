@@ -1,0 +1,55 @@
+"""What the module for services orders systemd to do."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+
+from pgssi.paths import ROOT
+
+RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestamp": ""}
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    """The module, without Ansible around it."""
+    spec = importlib.util.spec_from_file_location("service_files", ROOT / "plugins/modules/service_files.py")
+    assert spec and spec.loader
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def unit(**more: object) -> dict[str, object]:
+    return {"name": "a.service", "enabled": True, "state": "started", "restart_on": [], "check": None, **more}
+
+
+def test_unit_whose_check_fails_is_restarted(module: ModuleType) -> None:
+    asked: list[str] = []
+
+    def holds(check: str) -> bool:
+        asked.append(check)
+        return check == "whole"
+
+    assert module.unit_commands([unit(check="whole")], [RUNNING], [], holds) == []
+    assert module.unit_commands([unit(check="changed")], [RUNNING], [], holds) == [["systemctl", "restart", "a.service"]]
+    assert asked == ["whole", "changed"]
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "changed", "wanted"),
+    [
+        ({}, {"ActiveState": "inactive"}, [], [["systemctl", "start", "a.service"]]),
+        ({"restart_on": ["/etc/a"]}, {}, ["/etc/a"], [["systemctl", "restart", "a.service"]]),
+        ({"state": "stopped"}, {}, [], [["systemctl", "stop", "a.service"]]),
+    ],
+)
+def test_unit_that_is_to_change_anyway_is_not_checked(
+    module: ModuleType, more: dict[str, object], state: dict[str, str], changed: list[str], wanted: list[list[str]]
+) -> None:
+    def holds(check: str) -> bool:
+        pytest.fail(f"{check} was run")
+
+    assert module.unit_commands([unit(check="changed", **more)], [RUNNING | state], changed, holds) == wanted
