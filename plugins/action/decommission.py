@@ -145,7 +145,10 @@ class ActionModule(ActionBase):
         return mine[-1] if mine else None
 
     def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._call([PROGRAM, verb], json.dumps(request), (0, REFUSED))["stdout"])
+        said = self._call([PROGRAM, verb], json.dumps(request), (0, REFUSED))
+        if not said["stdout"].strip():  # it has not come as far as an answer
+            raise consent.Refused(f"Refusé, rien n'a été touché : {said['stderr'].strip()[-400:]}")
+        answer: dict[str, Any] = json.loads(said["stdout"])
         if answer["refusals"]:
             raise consent.Refused("Refusé, rien n'a été touché : " + " ; ".join(one["text"] for one in answer["refusals"]))
         return answer

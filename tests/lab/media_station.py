@@ -22,13 +22,14 @@ MACHINES = ROOT / "inventories" / "machines"
 MIB = 1 << 20
 SIZE = 64 * MIB
 MARKER = b"DOSSIER-PATIENT-"
+BY = """by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }"""  # the disk of a serial number
 # What takes disks into use; a stopped array must not come back by itself, and an initramfs takes a minute under emulation.
-TOOLS = """
+TOOLS = f"""
 systemctl --quiet mask mdmonitor.service
 mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf
 echo update_initramfs=no > /etc/initramfs-tools/update-initramfs.conf
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
-by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }
+{BY}
 """
 OPERATOR = os.environ.get("SUDO_USER") or getpass.getuser()  # who erases: whoever is logged in
 END = 3600.0  # seconds that a command may take under emulation, on a machine that is busy with something else

@@ -28,7 +28,9 @@ def test_one_person_alone_destroys_nothing(station: Station) -> None:
     station.fill("virtio")
     station.agree("virtio")
     assert "qui efface" in "".join(station.destroy("virtio", *RSSI).failures())
-    assert "avec la clé de rssi" in "".join(station.destroy("virtio", *RSSI, "-e", f"decommission_operator={OPERATOR}").failures())
+    assert "avec la clé de rssi" in "".join(
+        station.destroy("virtio", *RSSI, "-e", f"decommission_operator={OPERATOR}").failures()
+    )
     assert "rien ne prouve" in "".join(station.destroy("virtio", "-e", "decommission_operator=adurand").failures())
     other = declared(station, "virtio", worthless="Personne ne le saura")
     assert "worthless de site_media a changé" in "".join(station.destroy("virtio", "-e", other).failures())

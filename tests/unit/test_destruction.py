@@ -83,7 +83,8 @@ def test_who_agrees_is_nobody_else_under_the_name_of_a_role() -> None:
 @pytest.mark.parametrize(
     ("named", "login", "owner", "who"),
     [
-        (None, "jean", None, "jean"), ("jean", "jean", None, "jean"), (None, "root", "jean", "jean"), ("Jean", "root", "jean", "Jean"),
+        (None, "jean", None, "jean"), ("jean", "jean", None, "jean"), (None, "root", "jean", "jean"),
+        ("Jean", "root", "jean", "Jean"),
         ("jean", "claire", None, "rien ne prouve"), ("jean", "jean", "claire", "avec la clé de claire"),
     ],
 )  # fmt: skip

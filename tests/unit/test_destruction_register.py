@@ -35,7 +35,12 @@ def agreed(**changes: Any) -> dict[str, Any]:
             "recorded": "2026-11-20T10:00:00Z", **changes}  # fmt: skip
 
 
-SHREDDED: dict[str, Any] = {"kind": "physical_destruction", "result": "success", "approved": ["jean"], "details": {"serial": "A1", **OWNERS}}
+SHREDDED: dict[str, Any] = {
+    "kind": "physical_destruction",
+    "result": "success",
+    "approved": ["jean"],
+    "details": {"serial": "A1", **OWNERS},
+}
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_all_that_was_asked_must_still_hold_when_the_first_byte_is_written(
     tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
     """Mounted, made part of an array, or written to after its backup, between the request and the work: nothing is written."""
-    shelf = shelf_of(tmp_path)
+    shelf = shelf_of(tmp_path, last_write="2026-11-01T00:00:00+00:00")
     backups = {"backups": [{"component": "dossiers", "backup_date": "2026-11-18T00:00:00+00:00"}]}
     job = opened(shelf, tmp_path / "jobs", content=backups)
     asked = dict(shelf.media["A1"])

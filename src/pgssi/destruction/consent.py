@@ -65,8 +65,8 @@ def approval(entry: Facts, records: Iterable[Facts], approved: Mapping[str, Coll
              now: datetime) -> dict[str, Any]:  # fmt: skip
     """Return the agreement of a second person for this medium: {by, record, serial, destination, until}.
 
-    operator: who erases, under each of their names (``oneself``). approved: persons whose valid signature a record bears, by record. An agreement serves once, for seven days, for what
-    was declared when it was given. Raises Refused.
+    operator: who erases, under each of their names (``oneself``). approved: persons whose valid signature a record bears, by
+    record. An agreement serves once, for seven days, for what was declared when it was given. Raises Refused.
     """
     every = list(records)
     used = {record["details"].get("approval", {}).get("record") for record in every if record["kind"] == SHEET}
