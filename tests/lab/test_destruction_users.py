@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
-from .media_station import BY, SIZE, Station
+from pgssi.lab.machine import Disk
+
+from .media_station import BY, MIB, SIZE, Station
 
 # Each way to use the SCSI disk ($d), what lets it go, and what the refusal names.
 # The classic way to look into an image, done on the disk itself.
@@ -91,3 +94,28 @@ def test_a_volume_that_another_host_serves_is_refused(station: Station) -> None:
     assert "shared_bus" in [one["code"] for one in told], told
     use(station, f"nvme disconnect -n n; {NO_LONGER_SERVED}")
     assert station.left("scsi") > SIZE // 2
+
+
+class Part(Disk):
+    """A namespace of an NVMe controller that has two: the one that is seen, which brings the controller, and a detached one."""
+
+    def block(self) -> list[str]:
+        """Return the backing file's options, after those of the controller."""
+        split = ["-device", "nvme-subsys,id=split", "-device", f"nvme,id=controller,subsys=split,serial={self.serial}"]
+        return [*(split if self.name == "seen" else ()), *super().block()]
+
+    def device(self, place: int) -> str:
+        """Return the namespace."""
+        hidden = "" if self.name == "seen" else ",detached=on"
+        return f"nvme-ns,bus=controller,drive={self.name},nsid={place + 1}{hidden}"
+
+
+def test_a_medium_that_hides_another_one_gets_no_certificate(station: Station) -> None:
+    """Half of an NVMe disk is detached, so that no list of the host shows it: the half that is seen is not erased alone."""
+    parts = [Part(name, "nvme", 8 * MIB, "SPLIT-0001") for name in ("seen", "unseen")]
+    for part in parts:
+        (station.qemu.folder / part.file).write_bytes(Random(part.name).randbytes(part.size))
+    station.plug(parts)
+    assert [one["size"] for one in station.media("inventory") if one["serial"] == "SPLIT-0001"] == [8 * MIB]
+    assert station.refused("seen") == ["beyond"]
+    assert station.left("seen") > 7 * MIB

@@ -239,6 +239,20 @@ def test_the_commands_that_a_device_offers_are_read_from_what_it_says() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shown", "free", "told"),
+    [
+        ('{"nsid_list": [{"nsid": 1}]}', 0, []),
+        ("", 0, []),
+        ('{"nsid_list": [{"nsid": 1}, {"nsid": 2}]}', 0, ["1 autres espaces de noms"]),
+        ('{"nsid_list": [{"nsid": 1}]}', 4096, ["4096 octets qui ne sont dans aucun"]),
+    ],
+)
+def test_what_an_nvme_controller_has_beyond_what_is_seen_is_told(shown: str, free: int, told: list[str]) -> None:
+    """A namespace that was detached, and the place of one that was deleted, hold what they held."""
+    assert facts.nvme_beyond(shown, free) == told
+
+
+@pytest.mark.parametrize(
     ("shown", "hidden"),
     [
         ("/dev/sda:\n max sectors   = 131072/131072, HPA is disabled\n", 0),

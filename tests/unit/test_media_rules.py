@@ -44,6 +44,7 @@ def test_a_request_that_nothing_is_missing_from_is_accepted() -> None:
         ({"size": 0}, "empty"),
         ({"type": "rom"}, "not_a_disk"),
         ({"hidden": 4096}, "hidden"),
+        ({"beyond": ["1 autres espaces de noms"]}, "beyond"),
         ({"serials": ["A1", "A2"]}, "serial_doubtful"),
     ],
 )

@@ -178,17 +178,18 @@ def _last_write(contents: list[dict[str, Any]]) -> str | None:
 def detail(medium: dict[str, Any]) -> dict[str, Any]:
     """Return the medium with what it must be asked for: hidden sectors, its own erase commands, its health."""
     path = medium["path"]
-    hidden, commands = 0, []
+    hidden, commands, beyond = 0, [], []
     if medium["bus"] == "nvme":
         with contextlib.suppress(ValueError):
             known = json.loads(run("nvme", "id-ctrl", "--output-format=json", path) or "{}")
             commands = nvme_commands(int(known.get("sanicap", 0)), int(known.get("fna", 0)), int(known.get("oacs", 0)))
+            beyond = nvme_beyond(run("nvme", "list-ns", "--all", "--output-format=json", path), int(known.get("unvmcap", 0)))
     elif medium["bus"] in ("sata", "ata"):
         hidden = ata_hidden(run("hdparm", "-N", path))
         commands = ata_commands(run("hdparm", "-I", path))
     elif medium["bus"] in ("scsi", "sas"):
         commands = scsi_commands(path)
-    return {**medium, "hidden": hidden, "firmware": commands, "smart": _smart(path)}
+    return {**medium, "hidden": hidden, "beyond": beyond, "firmware": commands, "smart": _smart(path)}
 
 
 def nvme_commands(sanicap: int, fna: int, oacs: int) -> list[str]:
@@ -198,6 +199,13 @@ def nvme_commands(sanicap: int, fna: int, oacs: int) -> list[str]:
         found += ["nvme-format-crypto"] if fna & 4 else []
         found.append("nvme-format")
     return found
+
+
+def nvme_beyond(shown: str, free: int) -> list[str]:
+    """Return what a controller has beyond its one visible namespace: others, which no host need see, and what is in none."""
+    every = [one["nsid"] for one in json.loads(shown or "{}").get("nsid_list", ()) if one["nsid"]]
+    told = [f"{len(every) - 1} autres espaces de noms"] if len(every) > 1 else []
+    return [*told, f"{free} octets qui ne sont dans aucun"] if free else told
 
 
 def ata_hidden(shown: str) -> int:

@@ -34,6 +34,8 @@ REFUSALS = {
     "read_only": "le support est en lecture seule",
     "empty": "le support annonce une taille nulle",
     "hidden": "{hidden} secteurs sont cachés (HPA) : les rendre visibles d'abord (hdparm -N)",
+    "beyond": "le contrôleur NVMe porte aussi {beyond} : n'en faire qu'un seul (nvme delete-ns, create-ns), ou le détruire "
+    "physiquement (3.1.4.12)",
     "system": "le support porte le système de cet hôte ({where})",
     "mounted": "le support est monté ({where})",
     "swap": "le support sert d'espace d'échange ({where})",
@@ -106,6 +108,8 @@ def use(medium: Medium, detached: Sequence[str] = ()) -> list[dict[str, str]]:
         told.append(text("read_only"))
     if medium.get("hidden"):
         told.append(text("hidden", hidden=medium["hidden"]))
+    if medium.get("beyond"):
+        told.append(text("beyond", beyond=" et ".join(medium["beyond"])))
     if medium["system"]:
         told.append(text("system", where=", ".join(medium["system"])))
     if medium["mounted"]:
