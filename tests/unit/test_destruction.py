@@ -32,7 +32,14 @@ ENTRY = {
 
 def record(kind: str, name: str, days: float = 1, result: str = "success", **details: Any) -> dict[str, Any]:
     when = (NOW - timedelta(days=days)).isoformat()
-    return {"id": name, "kind": kind, "result": result, "when": {"start": when, "end": when}, "details": details}
+    return {
+        "id": name,
+        "kind": kind,
+        "result": result,
+        "when": {"start": when, "end": when},
+        "recorded": when,
+        "details": details,
+    }
 
 
 def agreed(name: str = "ok", days: float = 1, **changes: Any) -> dict[str, Any]:
@@ -95,6 +102,13 @@ def test_who_erases_is_logged_in_or_shows_their_key(named: str | None, login: st
             proven(named, login, owner)
     else:
         assert proven(named, login, owner) == who
+
+
+def test_an_agreement_dated_later_than_it_was_written_holds_no_longer() -> None:
+    """Its seven days begin when the journal takes it, whatever day it says it is of."""
+    late = {**agreed(days=8), "when": {"start": "2027-01-01T00:00:00+00:00", "end": "2027-01-01T00:00:00+00:00"}}
+    with pytest.raises(Refused, match="n'est plus valable"):
+        approval(ENTRY, [late], {"ok": ("claire",)}, {"jean"}, NOW)
 
 
 def drill(days: float = 3, result: str = "success") -> dict[str, Any]:

@@ -72,7 +72,7 @@ def approval(entry: Facts, records: Iterable[Facts], approved: Mapping[str, Coll
     used = {record["details"].get("approval", {}).get("record") for record in every if record["kind"] == SHEET}
     why = "aucun accord au journal"
     for record in reversed([one for one in every if one["kind"] == APPROVAL and one["details"]["serial"] == entry["serial"]]):
-        until = datetime.fromisoformat(record["when"]["start"]) + VALID
+        until = datetime.fromisoformat(record["recorded"]) + VALID  # not "when", which whoever writes it chooses
         people = [by for by in approved.get(record["id"], ()) if by.casefold() not in operator]
         other = [key for key in AGREED if (record["details"].get(key) or None) != (entry.get(key) or None)]
         if record["id"] in used:
