@@ -23,11 +23,10 @@ MIB = 1 << 20
 SIZE = 64 * MIB
 MARKER = b"DOSSIER-PATIENT-"
 BY = """by() { lsblk -dnpo PATH,SERIAL | awk -v s="$1" '$2 == s { print $1 }'; }"""  # the disk of a serial number
-# What takes disks into use; a stopped array must not come back by itself, and an initramfs takes a minute under emulation.
+# What takes disks into use; a stopped array must not come back by itself.
 TOOLS = f"""
 systemctl --quiet mask mdmonitor.service
 mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf
-echo update_initramfs=no > /etc/initramfs-tools/update-initramfs.conf
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
 {BY}
 """
