@@ -93,6 +93,18 @@ def marker() -> str:
     return f"pgssi-essai-{secrets.token_hex(6)}"
 
 
+@pytest.fixture
+def stranger(host: Host, marker: str) -> Iterator[str]:
+    """A throw-away account that nobody can become, with a group of its own name."""
+    name = marker.replace("pgssi-essai-", "essai")
+    host.check_output("useradd --system --user-group --no-create-home --shell /usr/sbin/nologin %s", name)
+    try:
+        yield name
+    finally:
+        # userdel leaves a group that has members, and the failures that were counted.
+        host.run("userdel %s; groupdel %s; rm -f /run/faillock/%s", name, name, name)
+
+
 @pytest.fixture(scope="session")
 def log_identity(site: Mapping[str, Any]) -> Callable[..., dict[str, str]]:
     """``log_identity("dpi1", other=True)``: a throw-away certificate of the site's log authority, or of a stranger's."""

@@ -18,7 +18,7 @@ from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
 from pgssi.verify.timers import DAY, timer
 
-from .conftest import setting
+from .conftest import LATER, Keeper, setting
 
 Observe = Callable[[str], None]
 VERIFY = (ROLES / "audit_trail" / "files" / "pgssi-log-verify").read_text("utf-8")
@@ -61,7 +61,7 @@ def test_strangers_are_refused(
     told = {what: f"{marker}-{number}" for number, what in enumerate(attempts)}
     orders = [{"address": address, "port": port, "record": record(told[what]), **how} for what, how in attempts.items()]
     said = dict(zip(attempts, offer(orders), strict=True))
-    time.sleep(2)
+    found_in(host, told["d'un hôte du site"], store)  # offered last
     for what, answer in said.items():
         kept = host.run("grep -rqsF -e %s %s", told[what], store).rc == 0
         observe(f"{what} : {'gardé' if kept else 'refusé'} ({answer['why']})")
@@ -81,11 +81,12 @@ def test_a_liar_is_named(
     name, address, port = own
     claims = [name, "victime", "../../../../tmp/pgssi-essai", "/etc/pgssi-essai"]
     identity = log_identity(name)
-    orders = [{"address": address, "port": port, "record": record(marker, claim), "identity": identity} for claim in claims]
+    records = [*(record(marker, claim) for claim in claims), record(f"{marker}-last")]
+    orders = [{"address": address, "port": port, "record": one, "identity": identity} for one in records]
     answers = offer(orders)
     if not all(answer["taken"] for answer in answers):
         not_verified(f"le serveur ne reçoit pas un hôte du site : {answers[0]['why']}")
-    time.sleep(2)
+    found_in(host, f"{marker}-last", store)
     found = host.run("grep -rlsF -e %s %s /tmp /etc", marker, store).stdout.split()
     observe(f"gardé dans {', '.join(found) or 'rien'}")
     assert found, "la trace reçue n'est pas retrouvée"
@@ -135,18 +136,28 @@ def test_old_records_go(days_kept: Callable[[str], int], planted: Any, store: st
 
 @pytest.mark.rule("log-sealed-elsewhere")
 @pytest.mark.acts
-def test_seals_tell_what_was_changed(host: Host, keepers: Any, context: HostContext, store: str, observe: Observe) -> None:
-    """Seals read on the other host confirm the records, and denounce a copy altered, one cut short and one taken away."""
+def test_seals_tell_what_was_changed(
+    host: Host, own: tuple[str, str, int], log_identity: Any, offer: Any, keepers: Any, context: HostContext, store: str,
+    marker: str, observe: Observe,
+) -> None:  # fmt: skip
+    """A record is received and sealed; the other host has its seal, which denounces a copy altered, cut short, taken away."""
     due = timer_fault(host)
     assert not due, due
+    name, address, port = own
+    offer([{"address": address, "port": port, "record": record(marker), "identity": log_identity(name)}])
+    grown = found_in(host, marker, store).removeprefix(f"{store}/")
+    assert grown, "une trace d'un hôte du site n'est pas gardée : rien à sceller"
+    before = {keeper.name: seals_on(keeper, context.name) for keeper in keepers}
     done = host.run("systemctl start %s", SEAL.replace(".timer", ".service"), timeout=300)
     assert done.rc == 0, f"le scellement échoue : {done.stderr.strip()[-160:]}"
-    time.sleep(5)
     for keeper in keepers:
-        folder = f"{keeper.store}/{context.name}/access"
-        seals = keeper.host.run("cat $(ls %s/*.log | sort) | grep -F ' seal run='", folder).stdout
+        end, fresh = time.monotonic() + LATER, False
+        while not fresh and time.monotonic() < end:
+            time.sleep(0.5)
+            seals = seals_on(keeper, context.name)
+            fresh = f" file={grown} " in seals.removeprefix(before[keeper.name])
         observe(f"{len(seals.splitlines())} sceaux sur {keeper.name}")
-        assert seals, f"aucun sceau de {context.name} sur {keeper.name}"
+        assert fresh, f"le sceau d'une trace reçue n'est pas arrivé sur {keeper.name} en {LATER:.0f} s"
         whole = check(host, store, seals)
         observe(f"original : {whole.strip()[:160]}")
         assert whole.strip() == "conforme aux sceaux", whole.strip()[:300]
@@ -170,6 +181,19 @@ def test_seals_tell_what_was_changed(host: Host, keepers: Any, context: HostCont
                 assert f"{name} : {word}" in said, f"une copie {what} n'est pas dénoncée"
         finally:
             host.run("rm -rf %s", copy)
+
+
+def found_in(host: Host, marker: str, store: str) -> str:
+    """Return the file that keeps a record, once there is one; nothing when the time that it may take is over."""
+    end = time.monotonic() + LATER
+    while not (path := host.run("grep -rlsF -m 1 -e %s %s", marker, store).stdout.strip()) and time.monotonic() < end:
+        time.sleep(0.5)
+    return str(path)
+
+
+def seals_on(keeper: Keeper, name: str) -> str:
+    """Return the seals of a host that another one holds."""
+    return str(keeper.host.run("cat $(ls %s/*.log | sort) | grep -F ' seal run='", f"{keeper.store}/{name}/access").stdout)
 
 
 def timer_fault(host: Host) -> str:
