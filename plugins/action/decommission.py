@@ -88,6 +88,10 @@ class ActionModule(ActionBase):
         typed = str(self._task.args.get("typed") or "")
         if typed != entry["serial"]:
             raise consent.Refused(f"Refusé : le numéro saisi « {typed} » n'est pas {entry['serial']}. Rien n'a été touché.")
+        key = self._key()
+        holder = self._journal.holder(key) if key else None
+        owner = holder.principal if holder and holder.kind != "automation" else None
+        self._operator = consent.proven(self._task.args.get("operator"), operator(), owner)
         if self._task.check_mode:
             return {"changed": True, "lines": ["mode d'essai : rien n'est effacé"]}
         job = self._resumed(entry) or self._ask("request", self._request(entry, typed))["job"]
@@ -114,7 +118,8 @@ class ActionModule(ActionBase):
             raise consent.Refused("Refusé : le journal des preuves est altéré. Lancer « pgssi evidence verify ».")
         approved = {record["id"]: verification.approved(record["id"]) for record in records}
         worth = consent.content(entry, self._site.get("site_backup_plan") or (), records, now)
-        agreed = consent.approval(entry, records, approved, self._operator, now)
+        people = [(signer.principal, signer.name) for signer in self._journal.signers or ()]
+        agreed = consent.approval(entry, records, approved, consent.oneself(self._operator, people), now)
         return consent.request(entry, self._site, typed, self._operator, agreed, worth)
 
     def _leaving(self, entry: Mapping[str, Any]) -> list[str]:
@@ -140,7 +145,10 @@ class ActionModule(ActionBase):
         return mine[-1] if mine else None
 
     def _ask(self, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self._call([PROGRAM, verb], json.dumps(request), (0, REFUSED))["stdout"])
+        said = self._call([PROGRAM, verb], json.dumps(request), (0, REFUSED))
+        if not said["stdout"].strip():  # it has not come as far as an answer
+            raise consent.Refused(f"Refusé, rien n'a été touché : {said['stderr'].strip()[-400:]}")
+        answer: dict[str, Any] = json.loads(said["stdout"])
         if answer["refusals"]:
             raise consent.Refused("Refusé, rien n'a été touché : " + " ; ".join(one["text"] for one in answer["refusals"]))
         return answer

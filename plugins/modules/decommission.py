@@ -23,7 +23,9 @@ options:
     required: true
   serial: {description: Serial number of the medium., type: str, required: true}
   typed: {description: The serial number as the operator typed it., type: str}
-  operator: {description: Who erases, or agrees; the person logged in on the control node when absent., type: str}
+  operator:
+    description: Who erases, or agrees; who is logged in on the control node when absent. To erase, another name needs their key.
+    type: str
   sign_key: {description: SSH key that signs the record., type: path}
   done: {description: "What was done, for C(record): C(method), C(witness), C(contractor)… see the guide.", type: dict}
   pages: {description: Directory of the printable sheets., type: path}

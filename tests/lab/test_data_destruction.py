@@ -11,7 +11,7 @@ import pytest
 
 from pgssi.evidence import Journal
 
-from .media_station import MACHINES, SIZE, TOOLS, Station
+from .media_station import MACHINES, OPERATOR, SIZE, TOOLS, Station
 from .support import INVENTORY, verify
 from .test_breaks import breaks_of, sabotage
 
@@ -105,7 +105,7 @@ def test_the_playbook_wants_a_second_person_and_leaves_a_signed_sheet(station: S
     assert station.left("virtio") == 0
     record = Journal(station.evidence).records("data_destruction")[-1]
     assert (record.result, record.details["medium"]["serial"]) == ("success", "VIRTIO-0001")
-    assert (record.who["operator"], record.who["approver"]) == ("adurand", "rssi")
+    assert (record.who["operator"], record.who["approver"]) == (OPERATOR, "rssi")
     html = (station.evidence.parent / "pages" / f"{record.id}.html").read_text("utf-8")
     assert "VIRTIO-0001" in html and "tout le support relu à zéro" in html
 

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from pgssi.evidence import Journal
+import json
+from typing import Any
 
-from .media_station import SIZE, Station
+from pgssi.evidence import Journal
+from pgssi.paths import ROOT
+
+from .media_station import OPERATOR, SIZE, Station
+
+RSSI = ("-e", f"site_evidence_sign_key={ROOT / '.lab' / 'keys' / 'rssi'}")
+
+
+def declared(station: Station, name: str, **changes: Any) -> str:
+    """Return the register with one medium, declared otherwise than in the inventory."""
+    entry = {"serial": station.serial(name), "host": station.host.name, "kind": "disk", "state": "leaving",
+             "destination": "internal", "former_owner": "Service de radiologie", "new_owner": "Service informatique",
+             "transfer": "2026-12-15", **changes}  # fmt: skip
+    return json.dumps({"site_media": [entry]})
 
 
 def test_one_person_alone_destroys_nothing(station: Station) -> None:
-    """One's own agreement, an agreement altered afterwards, another serial number typed: nothing is written."""
+    """One's own agreement, with one's key, under another's name; what was agreed to declared otherwise since; an agreement
+    altered afterwards; another serial number typed: nothing is written.
+    """
     station.fill("virtio")
     station.agree("virtio")
-    assert "qui efface" in "".join(station.destroy("virtio", "-e", "decommission_operator=rssi").failures())
+    assert "qui efface" in "".join(station.destroy("virtio", *RSSI).failures())
+    assert "avec la clé de rssi" in "".join(
+        station.destroy("virtio", *RSSI, "-e", f"decommission_operator={OPERATOR}").failures()
+    )
+    assert "rien ne prouve" in "".join(station.destroy("virtio", "-e", "decommission_operator=adurand").failures())
+    other = declared(station, "virtio", worthless="Personne ne le saura")
+    assert "worthless de site_media a changé" in "".join(station.destroy("virtio", "-e", other).failures())
     wrong = station.destroy("virtio", "-e", "decommission_typed=VIRTIO-0002")
     assert "Rien n'a été touché" in "".join(wrong.failures())
     lines = station.evidence / "journal.jsonl"

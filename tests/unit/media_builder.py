@@ -30,7 +30,7 @@ def medium(serial: str, **changes: Any) -> dict[str, Any]:
         "name": "sdz", "path": "/nowhere", "devno": "8:0", "type": "disk", "bus": "sata", "serial": serial, "serials": [serial],
         "wwn": f"0x5000{serial}", "model": "Disk", "revision": "1", "size": 65536, "rotational": True, "removable": False,
         "read_only": False, "discard": False, "contents": [], "holders": [], "mounted": [], "system": [], "swap": [],
-        "last_write": None, "hidden": 0, "firmware": [], "parts": [], **changes,
+        "numbers": ["8:0"], "last_write": None, "hidden": 0, "firmware": [], "parts": [], **changes,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pgssi.destruction.consent import Refused, approval, content, declared, request
+from pgssi.destruction.consent import AGREED, Refused, approval, content, declared, oneself, proven, request
 from pgssi.destruction.physical import METHODS
 from pgssi.destruction.physical import fields as physical
 from pgssi.destruction.sheet import agreement, fields, remains
@@ -32,16 +32,23 @@ ENTRY = {
 
 def record(kind: str, name: str, days: float = 1, result: str = "success", **details: Any) -> dict[str, Any]:
     when = (NOW - timedelta(days=days)).isoformat()
-    return {"id": name, "kind": kind, "result": result, "when": {"start": when, "end": when}, "details": details}
+    return {
+        "id": name,
+        "kind": kind,
+        "result": result,
+        "when": {"start": when, "end": when},
+        "recorded": when,
+        "details": details,
+    }
 
 
 def agreed(name: str = "ok", days: float = 1, **changes: Any) -> dict[str, Any]:
-    return record("destruction_approval", name, days, **{"serial": "A1", "host": "h1", "destination": "external", **changes})
+    return record("destruction_approval", name, days, **{**agreement(ENTRY, "claire")["details"], **changes})
 
 
 def test_an_agreement_signed_by_somebody_else_counts() -> None:
     """A recent agreement for this medium, signed by another person, is returned with its end."""
-    found = approval(ENTRY, [agreed()], {"ok": ("claire",)}, "jean", NOW)
+    found = approval(ENTRY, [agreed()], {"ok": ("claire",)}, {"jean"}, NOW)
     assert (found["by"], found["record"]) == ("claire", "ok")
     assert found["until"] == (NOW + timedelta(days=6)).isoformat()
 
@@ -52,18 +59,56 @@ def test_an_agreement_signed_by_somebody_else_counts() -> None:
         ([], {}, "aucun accord"),
         ([agreed()], {}, "signature valable de personne"),
         ([agreed()], {"ok": ("Jean",)}, "qui efface"),
-        ([agreed(destination="internal")], {"ok": ("claire",)}, "une autre destination"),
-        ([agreed(host="h2")], {"ok": ("claire",)}, "un autre hôte"),
+        ([agreed(destination="internal")], {"ok": ("claire",)}, "destination de site_media a changé"),
+        ([agreed(host="h2")], {"ok": ("claire",)}, "host de site_media a changé"),
+        ([agreed(worthless=None, components=["dossiers"])], {"ok": ("claire",)}, "components, worthless de site_media a changé"),
+        ([agreed(new_owner="Don")], {"ok": ("claire",)}, "new_owner de site_media a changé"),
+        ([agreed(detached=["zfs_member"])], {"ok": ("claire",)}, "detached de site_media a changé"),
         ([agreed(serial="B2")], {"ok": ("claire",)}, "aucun accord"),
         ([agreed(days=8)], {"ok": ("claire",)}, "n'est plus valable"),
         ([agreed(), record("data_destruction", "d", approval={"record": "ok"})], {"ok": ("claire",)}, "déjà servi"),
     ],
 )
 def test_any_other_agreement_is_refused(records: list[Any], approved: dict[str, Any], why: str) -> None:
-    """Unsigned, signed by the one who erases, for something else, too old, used: each is told, with what to do."""
+    """Unsigned, signed by the one who erases, for something else, for what has changed since, too old, used: each is told, with
+    what to do.
+    """
     with pytest.raises(Refused, match=why) as caught:
-        approval(ENTRY, records, approved, "jean", NOW)
+        approval(ENTRY, records, approved, {"jean"}, NOW)
     assert "decommission=approve" in str(caught.value)
+
+
+def test_who_agrees_is_nobody_else_under_the_name_of_a_role() -> None:
+    """A login, a second login and the role of one person are that person; a name that nobody bears is itself."""
+    people = [("jean", "Jean Roux"), ("adm-jean", "Jean Roux"), ("rssi", "Jean Roux"), ("claire", "Claire"), ("sealing-1", "")]
+    assert oneself("Jean", people) == {"jean", "adm-jean", "rssi"}
+    assert oneself("sealing-1", [*people, ("sealing-2", "")]) == {"sealing-1"}
+    with pytest.raises(Refused, match="la personne qui efface"):
+        approval(ENTRY, [agreed()], {"ok": ("rssi",)}, oneself("jean", people), NOW)
+
+
+@pytest.mark.parametrize(
+    ("named", "login", "owner", "who"),
+    [
+        (None, "jean", None, "jean"), ("jean", "jean", None, "jean"), (None, "root", "jean", "jean"),
+        ("Jean", "root", "jean", "Jean"),
+        ("jean", "claire", None, "rien ne prouve"), ("jean", "jean", "claire", "avec la clé de claire"),
+    ],
+)  # fmt: skip
+def test_who_erases_is_logged_in_or_shows_their_key(named: str | None, login: str, owner: str | None, who: str) -> None:
+    """A name that is only typed is nobody's: who has agreed would erase under another one."""
+    if " " in who:
+        with pytest.raises(Refused, match=who):
+            proven(named, login, owner)
+    else:
+        assert proven(named, login, owner) == who
+
+
+def test_an_agreement_dated_later_than_it_was_written_holds_no_longer() -> None:
+    """Its seven days begin when the journal takes it, whatever day it says it is of."""
+    late = {**agreed(days=8), "when": {"start": "2027-01-01T00:00:00+00:00", "end": "2027-01-01T00:00:00+00:00"}}
+    with pytest.raises(Refused, match="n'est plus valable"):
+        approval(ENTRY, [late], {"ok": ("claire",)}, {"jean"}, NOW)
 
 
 def drill(days: float = 3, result: str = "success") -> dict[str, Any]:
@@ -140,10 +185,31 @@ def test_the_journal_refuses_a_success_that_is_none(tmp_path: Path) -> None:
             Journal(tmp_path / "journal").append(**{**good, "details": {**good["details"], **spoil}})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"done": [{"do": "overwrite", "seconds": 1}]},
+        {"done": [{"do": "verify", "read": 2048, "residue": 0}]},
+        {"done": [{"do": "verify", "read": 4096, "residue": 1}]},
+        {"done": []},
+        {"medium": {"serial": "B2", "size": 4096, "model": "Disk"}},
+        {"errors": [{"step": 0, "offset": 0, "reason": "EIO"}]},
+    ],
+)
+def test_the_word_of_the_host_alone_makes_no_certificate(changes: dict[str, Any]) -> None:
+    """Half a reading back, none, a residue, another medium, an error: a failure, whatever the host says came of it."""
+    written = fields(told("erased", **changes), ENTRY)
+    assert written["result"] == "failure"
+    assert (written["details"]["verification"]["ok"], written["details"]["level"]) == (False, None)
+    assert written["details"]["reason"]
+
+
 def test_an_agreement_is_a_record(tmp_path: Path) -> None:
     """What the second person signs names the medium, where it is and where it goes."""
     written = Journal(tmp_path / "journal").append(**agreement(ENTRY, "claire"))
-    assert (written.details["serial"], written.details["host"], written.details["destination"]) == ("A1", "h1", "external")
+    assert {key: written.details[key] for key in ("serial", *AGREED) if key in ENTRY} == {
+        key: ENTRY[key] for key in ("serial", *AGREED) if key in ENTRY
+    }
 
 
 def test_what_still_names_a_host_is_told_line_by_line(tmp_path: Path) -> None:

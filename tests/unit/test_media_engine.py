@@ -136,7 +136,7 @@ def test_all_that_was_asked_must_still_hold_when_the_first_byte_is_written(
     tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
     """Mounted, made part of an array, or written to after its backup, between the request and the work: nothing is written."""
-    shelf = shelf_of(tmp_path)
+    shelf = shelf_of(tmp_path, last_write="2026-11-01T00:00:00+00:00")
     backups = {"backups": [{"component": "dossiers", "backup_date": "2026-11-18T00:00:00+00:00"}]}
     job = opened(shelf, tmp_path / "jobs", content=backups)
     asked = dict(shelf.media["A1"])
@@ -236,6 +236,20 @@ def test_the_commands_that_a_device_offers_are_read_from_what_it_says() -> None:
     shown = "Commands:\n\t*\tBLOCK_ERASE_EXT command\nSecurity: \n\t\tsupported\n\tnot\tfrozen\n\t\tsupported: enhanced erase\n"
     assert facts.ata_commands(shown) == ["ata-sanitize-block", "ata-security-erase-enhanced"]
     assert facts.ata_commands(shown.replace("not\tfrozen", "frozen")) == ["ata-sanitize-block"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "free", "told"),
+    [
+        ('{"nsid_list": [{"nsid": 1}]}', 0, []),
+        ("", 0, []),
+        ('{"nsid_list": [{"nsid": 1}, {"nsid": 2}]}', 0, ["1 autres espaces de noms"]),
+        ('{"nsid_list": [{"nsid": 1}]}', 4096, ["4096 octets qui ne sont dans aucun"]),
+    ],
+)
+def test_what_an_nvme_controller_has_beyond_what_is_seen_is_told(shown: str, free: int, told: list[str]) -> None:
+    """A namespace that was detached, and the place of one that was deleted, hold what they held."""
+    assert facts.nvme_beyond(shown, free) == told
 
 
 @pytest.mark.parametrize(

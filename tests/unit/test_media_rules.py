@@ -36,15 +36,22 @@ def test_a_request_that_nothing_is_missing_from_is_accepted() -> None:
         ({"contents": [{"type": "linux_raid_member", "offset": 0}]}, "raid_member"),
         ({"contents": [{"type": "LVM2_member", "offset": 0}]}, "raid_member"),
         ({"read_only": True}, "read_only"),
+        ({"contents": [{"type": "nvidia_raid_member", "offset": 0}]}, "raid_member"),
+        ({"contents": [{"type": "jbd", "offset": 0}]}, "raid_member"),
+        ({"contents": [{"type": "btrfs_member", "offset": 0}]}, "raid_member"),
         ({"bus": "iscsi"}, "shared_bus"),
+        ({"bus": "nvme-tcp"}, "shared_bus"),
         ({"size": 0}, "empty"),
         ({"type": "rom"}, "not_a_disk"),
         ({"hidden": 4096}, "hidden"),
+        ({"beyond": ["1 autres espaces de noms"]}, "beyond"),
         ({"serials": ["A1", "A2"]}, "serial_doubtful"),
     ],
 )
 def test_a_medium_in_use_or_in_doubt_is_refused(changes: dict[str, Any], code: str) -> None:
-    """System, mounted, swap, held by RAID or LUKS, several paths, member of an ensemble, hidden sectors: each by name."""
+    """System, mounted, swap, held by RAID or LUKS, several paths, member of an ensemble, of the network, hidden sectors: each
+    by name.
+    """
     assert code in codes(request("A1"), medium("A1", **changes))
 
 
@@ -100,8 +107,11 @@ def test_a_backup_older_than_the_data_is_none() -> None:
     younger = [{"component": "dossiers", "backup_date": "2026-11-20T00:00:00+00:00"}]
     assert codes(request("A1", content={"backups": younger}), written) == []
     assert codes(request("A1", content={"backups": younger}), {**written, "last_write": None}) == ["backup_unchanged"]
+    raw = medium("A1")  # no signature of anything: blank, or a volume that only its owner can tell
+    assert codes(request("A1", content={"backups": younger}), raw) == ["backup_unchanged"]
     answered = {"backups": younger, "unchanged": "arrêté le 1er novembre, claire"}
     assert codes(request("A1", content=answered), {**written, "last_write": None}) == []
+    assert codes(request("A1", content=answered), raw) == []
 
 
 @pytest.mark.parametrize(

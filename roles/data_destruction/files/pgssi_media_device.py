@@ -14,6 +14,7 @@ from typing import Any
 
 import pgssi_media_facts as facts
 import pgssi_media_rules as rules
+import pgssi_media_users as users
 
 CHUNK = 1 << 20
 SECTOR = 4096
@@ -122,7 +123,9 @@ class Host:
             number = os.fstat(device.handle).st_rdev
             if f"{os.major(number)}:{os.minor(number)}" != medium["devno"]:
                 raise Lost(f"{medium['path']} a changé de support")
-            self.find(medium)
+            # Nothing may claim it from here on; who uses it without a claim would write what they hold after the proof.
+            if others := users.of(self.find(medium)):
+                raise Lost(rules.used(others)["text"])
             yield device
         finally:
             device.close()

@@ -17,6 +17,7 @@ COLUMNS = "NAME,PATH,MAJ:MIN,TYPE,SIZE,SERIAL,WWN,MODEL,REV,ROTA,RO,RM,TRAN,FSTY
 # Where an operating system lives; anything mounted is refused, these are told apart.
 SYSTEM = ("/", "/boot", "/boot/efi", "/usr", "/var", "/var/lib", "/home")
 SECTOR = 512
+BTRFS = 0x10000
 HOLDERS = (("mpath-", "mpath"), ("CRYPT-", "luks"), ("LVM-", "lvm"), ("DMRAID-", "raid"))
 
 
@@ -48,6 +49,7 @@ def _medium(raw: dict[str, Any]) -> dict[str, Any]:
         "name": raw["name"],
         "path": raw["path"],
         "devno": raw["maj:min"],
+        "numbers": sorted({one["maj:min"] for one in family}),
         "type": raw["type"] if not re.match(r"zram|ram|nbd|rbd|drbd|fd", raw["name"]) else raw["name"],
         "bus": _bus(raw),
         "serial": serials[0] if serials else "",
@@ -83,7 +85,18 @@ def _parts(raw: dict[str, Any]) -> list[dict[str, Any]]:
 def _bus(raw: dict[str, Any]) -> str:
     if raw["name"].startswith("mmcblk"):
         return "mmc"
+    if raw["name"].startswith("nvme"):
+        return _transport(SYS / "block" / raw["name"] / "device")
     return str(raw.get("tran") or ("virtio" if raw["name"].startswith("vd") else "scsi"))
+
+
+def _transport(controller: Path) -> str:
+    """Return "nvme" for a medium of this host, and the way to it (nvme-tcp, nvme-rdma…) for a volume of another one.
+
+    With several ways to it, the kernel shows a subsystem whose controllers are inside.
+    """
+    ways = {_text(path) for path in (controller / "transport", *controller.glob("nvme*/transport"))}
+    return min((f"nvme-{way}" for way in ways - {"", "pcie", "apple-nvme"}), default="nvme")
 
 
 def _kernel_serials(name: str) -> list[str]:
@@ -130,9 +143,20 @@ def looked(medium: dict[str, Any]) -> dict[str, Any]:
         shown = run("wipefs", "--json", path)
         seen = [(one["type"], one.get("label")) for one in (json.loads(shown)["signatures"] if shown.strip() else ())]
         for kind, label in seen or ([(known, "")] if known else []):
+            kind = "btrfs_member" if kind == "btrfs" and _btrfs_disks(path) > 1 else kind
             found.setdefault((path, kind), {"where": path, "type": kind, "label": label or "", "offset": start})
     contents = list(found.values())
     return {**medium, "contents": contents, "last_write": _last_write(contents)}
+
+
+def _btrfs_disks(path: str) -> int:
+    """Return how many media a btrfs volume lives on (its first superblock); one that cannot be read may have several."""
+    try:
+        with Path(path).open("rb") as device:
+            device.seek(BTRFS + 0x88)
+            return int.from_bytes(device.read(8), "little")
+    except OSError:
+        return 2
 
 
 def _last_write(contents: list[dict[str, Any]]) -> str | None:
@@ -152,20 +176,20 @@ def _last_write(contents: list[dict[str, Any]]) -> str | None:
 
 
 def detail(medium: dict[str, Any]) -> dict[str, Any]:
-    """Return the medium with what takes programs to learn: contents, hidden sectors, its own erase commands, its health."""
-    medium = looked(medium)
+    """Return the medium with what it must be asked for: hidden sectors, its own erase commands, its health."""
     path = medium["path"]
-    hidden, commands = 0, []
+    hidden, commands, beyond = 0, [], []
     if medium["bus"] == "nvme":
         with contextlib.suppress(ValueError):
             known = json.loads(run("nvme", "id-ctrl", "--output-format=json", path) or "{}")
             commands = nvme_commands(int(known.get("sanicap", 0)), int(known.get("fna", 0)), int(known.get("oacs", 0)))
+            beyond = nvme_beyond(run("nvme", "list-ns", "--all", "--output-format=json", path), int(known.get("unvmcap", 0)))
     elif medium["bus"] in ("sata", "ata"):
         hidden = ata_hidden(run("hdparm", "-N", path))
         commands = ata_commands(run("hdparm", "-I", path))
     elif medium["bus"] in ("scsi", "sas"):
         commands = scsi_commands(path)
-    return {**medium, "hidden": hidden, "firmware": commands, "smart": _smart(path)}
+    return {**medium, "hidden": hidden, "beyond": beyond, "firmware": commands, "smart": _smart(path)}
 
 
 def nvme_commands(sanicap: int, fna: int, oacs: int) -> list[str]:
@@ -175,6 +199,13 @@ def nvme_commands(sanicap: int, fna: int, oacs: int) -> list[str]:
         found += ["nvme-format-crypto"] if fna & 4 else []
         found.append("nvme-format")
     return found
+
+
+def nvme_beyond(shown: str, free: int) -> list[str]:
+    """Return what a controller has beyond its one visible namespace: others, which no host need see, and what is in none."""
+    every = [one["nsid"] for one in json.loads(shown or "{}").get("nsid_list", ()) if one["nsid"]]
+    told = [f"{len(every) - 1} autres espaces de noms"] if len(every) > 1 else []
+    return [*told, f"{free} octets qui ne sont dans aucun"] if free else told
 
 
 def ata_hidden(shown: str) -> int:

@@ -12,11 +12,12 @@ Medium = Mapping[str, Any]
 Request = Mapping[str, Any]
 IDENTITY = ("serial", "wwn", "model", "size")
 # Volumes that other hosts may see too.
-NETWORK = ("fc", "fcoe", "iscsi")
+NETWORK = ("fc", "fcoe", "iscsi", "nvme-")
 DESTINATIONS = ("internal", "external")
 GUIDANCES = ("pssi", "current", "both")
-RAID = ("linux_raid_member", "isw_raid_member", "ddf_raid_member", "LVM2_member", "zfs_member", "mpath_member", "bcache",
-        "drbd", "ceph_bluestore")  # fmt: skip
+# What is part of something larger, besides everything that libblkid calls a member.
+PARTS = ("bcache", "drbd", "drbdmanage_control_volume", "drbdproxy_datalog", "ceph_bluestore", "DM_integrity", "oracleasm",
+         "stratis", "vdo", "jbd", "xfs_external_log")  # fmt: skip
 ZERO = {"do": "overwrite", "pattern": "zero"}
 VERIFY = {"do": "verify", "pattern": "zero"}
 # Three passes (a value, its complement, random) are nwipe's own method of that name.
@@ -33,6 +34,8 @@ REFUSALS = {
     "read_only": "le support est en lecture seule",
     "empty": "le support annonce une taille nulle",
     "hidden": "{hidden} secteurs sont cachés (HPA) : les rendre visibles d'abord (hdparm -N)",
+    "beyond": "le contrôleur NVMe porte aussi {beyond} : n'en faire qu'un seul (nvme delete-ns, create-ns), ou le détruire "
+    "physiquement (3.1.4.12)",
     "system": "le support porte le système de cet hôte ({where})",
     "mounted": "le support est monté ({where})",
     "swap": "le support sert d'espace d'échange ({where})",
@@ -99,12 +102,14 @@ def use(medium: Medium, detached: Sequence[str] = ()) -> list[dict[str, str]]:
         told.append(text("not_a_disk", type=medium["type"]))
     if not medium["size"]:
         told.append(text("empty"))
-    if medium["bus"] in NETWORK:
+    if medium["bus"].startswith(NETWORK):
         told.append(text("shared_bus", bus=medium["bus"]))
     if medium["read_only"]:
         told.append(text("read_only"))
     if medium.get("hidden"):
         told.append(text("hidden", hidden=medium["hidden"]))
+    if medium.get("beyond"):
+        told.append(text("beyond", beyond=" et ".join(medium["beyond"])))
     if medium["system"]:
         told.append(text("system", where=", ".join(medium["system"])))
     if medium["mounted"]:
@@ -112,15 +117,21 @@ def use(medium: Medium, detached: Sequence[str] = ()) -> list[dict[str, str]]:
     if medium["swap"]:
         told.append(text("swap", where=", ".join(medium["swap"])))
     shared = [holder["name"] for holder in medium["holders"] if holder["kind"] == "mpath"]
-    others = [f"{holder['name']} ({holder['kind']})" for holder in medium["holders"] if holder["kind"] != "mpath"]
+    others = [holder for holder in medium["holders"] if holder["kind"] != "mpath"]
     if shared:
         told.append(text("multipath", holders=", ".join(shared)))
     if others:
-        told.append(text("in_use", holders=", ".join(others)))
-    kinds = sorted({one["type"] for one in medium["contents"] if one["type"] in RAID} - set(detached))
+        told.append(used(others))
+    parts = {one["type"] for one in medium["contents"] if one["type"].endswith("_member") or one["type"] in PARTS}
+    kinds = sorted(parts - set(detached))
     if kinds:
         told.append(text("raid_member", kinds=", ".join(kinds)))
     return told
+
+
+def used(holders: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the refusal of a medium that something uses: {name, kind} each."""
+    return text("in_use", holders=", ".join(f"{one['name']} ({one['kind']})" for one in holders))
 
 
 def permission(request: Request, medium: Medium, now: datetime) -> list[dict[str, str]]:
@@ -162,7 +173,7 @@ def _content(content: Mapping[str, Any], medium: Medium) -> list[dict[str, str]]
         if taken is None or (written and taken < written):
             told.append(text("backup_older", component=backup.get("component"), backup=backup.get("backup_date"),
                              written=medium.get("last_write") or "date inconnue"))  # fmt: skip
-    if written is None and medium["contents"] and not re.search(r"\w{3}", str(content.get("unchanged") or "")):
+    if written is None and not re.search(r"\w{3}", str(content.get("unchanged") or "")):
         told.append(text("backup_unchanged"))
     return told
 

@@ -15,6 +15,8 @@ APPROVAL = "destruction_approval"
 SHEET = "data_destruction"
 VALID = timedelta(days=7)  # an agreement is for a disk that somebody has just looked at
 RECENT = timedelta(days=31)  # of the restore drill that proves a backup
+# What the second person agrees to: one of these changed afterwards is another destruction.
+AGREED = ("host", "destination", "former_owner", "new_owner", "components", "worthless", "unchanged", "detached")
 Facts = Mapping[str, Any]
 
 
@@ -36,28 +38,51 @@ def declared(site: Facts, host: str | None, serial: str) -> dict[str, Any]:
     return found[0]
 
 
-def approval(entry: Facts, records: Iterable[Facts], approved: Mapping[str, Collection[str]], operator: str,
+def proven(named: str | None, login: str, owner: str | None) -> str:
+    """Return who erases. A name that is only typed would let one person be both. Raises Refused.
+
+    named: who is said to erase; login: who is logged in on the control node; owner: whose the key is that was given.
+    """
+    who = named or owner or login
+    if owner and who.casefold() != owner.casefold():
+        raise Refused(f"Refusé : {who} efface, avec la clé de {owner}. Donner sa propre clé par -e site_evidence_sign_key=…")
+    if who.casefold() not in {login.casefold(), (owner or "").casefold()}:
+        raise Refused(
+            f"Refusé : rien ne prouve que {who} efface : {login} est la session ouverte. Ouvrir la sienne, ou donner sa propre "
+            "clé par -e site_evidence_sign_key=…"
+        )
+    return who
+
+
+def oneself(operator: str, people: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Return every login and role of the person who bears this one, in lower case. people: (login or role, person's name)."""
+    known = [(login.casefold(), name) for login, name in people]
+    names = {name for login, name in known if login == operator.casefold() and name}
+    return frozenset({operator.casefold()} | {login for login, name in known if name in names})
+
+
+def approval(entry: Facts, records: Iterable[Facts], approved: Mapping[str, Collection[str]], operator: Collection[str],
              now: datetime) -> dict[str, Any]:  # fmt: skip
     """Return the agreement of a second person for this medium: {by, record, serial, destination, until}.
 
-    approved: persons whose valid signature a record bears, by record. An agreement serves once, for seven days.
-    Raises Refused.
+    operator: who erases, under each of their names (``oneself``). approved: persons whose valid signature a record bears, by
+    record. An agreement serves once, for seven days, for what was declared when it was given. Raises Refused.
     """
     every = list(records)
     used = {record["details"].get("approval", {}).get("record") for record in every if record["kind"] == SHEET}
     why = "aucun accord au journal"
     for record in reversed([one for one in every if one["kind"] == APPROVAL and one["details"]["serial"] == entry["serial"]]):
-        until = datetime.fromisoformat(record["when"]["start"]) + VALID
-        people = [by for by in approved.get(record["id"], ()) if by.casefold() != operator.casefold()]
-        same = all(record["details"].get(key) == entry.get(key) for key in ("host", "destination"))
+        until = datetime.fromisoformat(record["recorded"]) + VALID  # not "when", which whoever writes it chooses
+        people = [by for by in approved.get(record["id"], ()) if by.casefold() not in operator]
+        other = [key for key in AGREED if (record["details"].get(key) or None) != (entry.get(key) or None)]
         if record["id"] in used:
             why = f"{record['id']} a déjà servi"
         elif not approved.get(record["id"]):
             why = f"{record['id']} ne porte la signature valable de personne"
         elif not people:
-            why = f"{record['id']} est signé par {operator}, qui efface"
-        elif not same:
-            why = f"{record['id']} porte sur un autre hôte ou une autre destination"
+            why = f"{record['id']} est signé par la personne qui efface"
+        elif other:
+            why = f"{record['id']} porte sur autre chose : {', '.join(other)} de site_media a changé depuis"
         elif until < now:
             why = f"{record['id']} n'est plus valable depuis le {until:%d/%m/%Y}"
         else:

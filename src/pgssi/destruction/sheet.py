@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pgssi.destruction.consent import APPROVAL, SHEET
+from pgssi.destruction.consent import AGREED, APPROVAL, SHEET
 
 Facts = Mapping[str, Any]
 MEDIUM = ("serial", "wwn", "model", "revision", "bus", "size", "rotational", "contents", "smart")
@@ -14,10 +14,13 @@ MEDIUM = ("serial", "wwn", "model", "revision", "bus", "size", "rotational", "co
 
 def fields(told: Facts, entry: Facts) -> dict[str, Any]:
     """Return the record of a job that has ended, from what the host tells (``pgssi-media sheet``) and its declaration."""
-    erased = told["end"]["result"] == "erased"
     steps = [{key: value for key, value in step.items() if key not in ("event", "at")} for step in told["done"]]
     last = steps[-1] if steps else {}
     request = told["request"]
+    # The host's last word is not enough: what it has read must say so, of the medium that was asked for.
+    whole = (last.get("do"), last.get("read"), last.get("residue")) == ("verify", told["medium"].get("size"), 0)
+    same = told["medium"]["serial"] == request["serial"] == entry["serial"]
+    erased = told["end"]["result"] == "erased" and whole and same and not told["errors"]
     details = {
         "medium": {key: told["medium"].get(key) for key in MEDIUM},
         "host": told["host"],
@@ -33,7 +36,7 @@ def fields(told: Facts, entry: Facts) -> dict[str, Any]:
         "passes": sum(step.get("passes", 1) for step in steps if step["do"] in ("overwrite", "nwipe")),
         "verification": {"read": last.get("read", 0), "residue": last.get("residue"), "ok": erased},
         "errors": list(told["errors"])[:200],
-        "reason": told["end"].get("reason", ""),
+        "reason": told["end"].get("reason", "") or ("" if erased else "le support n'a pas été relu en entier"),
         "runs": told["runs"],
         "tools": told["tools"],
         "content": request["content"],
@@ -56,7 +59,7 @@ def fields(told: Facts, entry: Facts) -> dict[str, Any]:
 
 def agreement(entry: Facts, operator: str) -> dict[str, Any]:
     """Return the record by which a second person agrees; it counts once that person has signed it."""
-    keys = ("serial", "host", "destination", "former_owner", "new_owner", "components", "worthless")
+    keys = ("serial", *AGREED)
     return {
         "kind": APPROVAL,
         "what": f"Accord pour détruire les données du support {entry['serial']}",

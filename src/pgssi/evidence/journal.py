@@ -143,6 +143,11 @@ class Journal:
             return False
         return owner is not None and owner.kind == "automation"
 
+    def holder(self, key: Path | str) -> Signer | None:
+        """Return whose key it is, once it has signed something: a public half is no proof. Raises SigningError."""
+        self._sign({"schema": "pgssi-holder/1"}, Path(key))
+        return self._identity(Path(key))[0]
+
     def sign(self, reference: str, key: Path | str) -> Record:
         """Add a signature to a record, and return the record with all its signatures.
 

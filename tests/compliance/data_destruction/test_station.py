@@ -133,6 +133,6 @@ def test_what_left_has_its_sheet(
     left = register.gone(site.get("site_media") or (), date.today())
     if not left:
         not_applicable("aucun support n'a quitté le registre")
-    missing = sorted(one["serial"] for one in left if not any(register.answers(record, one) for record in evidence))
+    missing = sorted(one["serial"] for one in left if not any(register.answers(record, one, evidence) for record in evidence))
     observe(f"{len(left)} supports partis, {len(left) - len(missing)} fiches signées")
     assert not missing, f"sans fiche signée : {', '.join(missing)}"
