@@ -17,7 +17,7 @@ def declared(station: Station, name: str, **changes: Any) -> str:
     """Return the register with one medium, declared otherwise than in the inventory."""
     entry = {"serial": station.serial(name), "host": station.host.name, "kind": "disk", "state": "leaving",
              "destination": "internal", "former_owner": "Service de radiologie", "new_owner": "Service informatique",
-             "transfer": "2026-12-15", **changes}  # fmt: skip
+             "transfer": "2099-12-31", **changes}  # fmt: skip
     return json.dumps({"site_media": [entry]})
 
 
