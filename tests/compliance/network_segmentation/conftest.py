@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -28,6 +30,17 @@ SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 LIST = "nft -j list ruleset 2>/dev/null || echo '{\"nftables\": []}'"
 Packet = tuple[str, str, str, int]
 OUR_PORTS = range(20000, 30000)
+
+
+@contextmanager
+def one_at_a_time(opened: bool) -> Iterator[None]:
+    """Let nobody open a host while what it refuses by itself is tried: the hosts are tested side by side.
+
+    opened: hosts are opened for a moment, which several may do at once.
+    """
+    with Path(__file__).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH if opened else fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -175,15 +188,16 @@ class Wire:
         opened: the senders let them out for a moment, so that only the watching host stands in their way.
         """
         path = f"/run/pgssi-essai-{self.number}"
-        for machine, some in packets.items() if opened else ():
-            self.order(machine, "windows", packets=some, seconds=30)
-        self.order(watcher, "see", path=path, seconds=30)
-        try:
-            act()
-        finally:
-            seen = self.order(watcher, "collect", path=path)
+        with one_at_a_time(opened):
             for machine, some in packets.items() if opened else ():
-                self.order(machine, "close", packets=some)
+                self.order(machine, "windows", packets=some, seconds=30)
+            self.order(watcher, "see", path=path, seconds=30)
+            try:
+                act()
+            finally:
+                seen = self.order(watcher, "collect", path=path)
+                for machine, some in packets.items() if opened else ():
+                    self.order(machine, "close", packets=some)
         return sight(seen, packets)
 
     def send(self, packets: Mapping[str, Sequence[Packet]]) -> dict[str, list[str]]:
