@@ -153,6 +153,51 @@ NEEDLESS_PACKAGES = (
     "ypserv",
 )
 
+# Words of the kernel's command line that switch off a protection of the processor or of the kernel's memory.
+PROTECTIONS_OFF = (
+    "gather_data_sampling=off",
+    "init_on_alloc=0",
+    "kpti=0",
+    "l1tf=off",
+    "mds=off",
+    "mitigations=off",
+    "mmio_stale_data=off",
+    "nokaslr",
+    "nopti",
+    "nosmap",
+    "nosmep",
+    "nospec_store_bypass_disable",
+    "nospectre_bhb",
+    "nospectre_v1",
+    "nospectre_v2",
+    "pti=off",
+    "reg_file_data_sampling=off",
+    "retbleed=off",
+    "spec_rstack_overflow=off",
+    "spec_store_bypass_disable=off",
+    "spectre_bhi=off",
+    "spectre_v2=off",
+    "spectre_v2_user=off",
+    "srbds=off",
+    "tsx_async_abort=off",
+)
+
+# Parameters of BP-028 (R8, R7) by what a site asks for: memory costs nothing that is felt; costly means a processor without
+# hyper-threading, memory filled at each release, a halt at its first fault; iommu, a start that old hardware may not survive.
+BOOT_PARAMETERS = {
+    "memory": ("slab_nomerge=yes", "page_alloc.shuffle=1", "rng_core.default_quality=500", "spec_store_bypass_disable=seccomp"),
+    "costly": (
+        "pti=on",
+        "spectre_v2=on",
+        "l1tf=full,force",
+        "mds=full,nosmt",
+        "page_poison=1",
+        "slub_debug=FZP",
+        "mce=0",
+    ),
+    "iommu": ("iommu=force",),
+}
+
 # Subordinate ids and those that systemd gives while a service runs are nobody's by name, and in order.
 DYNAMIC_IDS = (61184, 65519)
 
@@ -166,4 +211,6 @@ def lists() -> dict[str, list[str]]:
         "needless_modules": list(NEEDLESS_MODULES),
         "needless_services": list(NEEDLESS_SERVICES),
         "needless_packages": list(NEEDLESS_PACKAGES),
+        "protections_off": list(PROTECTIONS_OFF),
+        **{f"boot_{name}": list(words) for name, words in BOOT_PARAMETERS.items()},
     }

@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import pytest
+from hardening_builder import Host, correct, part
 
-from pgssi.paths import ROLES
-
-PARTS = ROLES / "system_hardening" / "files" / "parts"
 NIGHT = {"starts": "22:00", "ends": "06:00", "days": ["fri"]}
-
-
-def part(name: str) -> ModuleType:
-    """Return one part of the program that runs on hosts."""
-    loader = SourceFileLoader(f"hardening_{name}", str(PARTS / f"{name}.py"))
-    module = module_from_spec(spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-class Host(SimpleNamespace):
-    """What the program knows of its host."""
-
-    def __init__(self, **wanted: Any) -> None:
-        super().__init__(wanted=wanted, container=False, before={}, undone=[])
-
-    def had(self, name: str) -> Any:
-        return self.before.setdefault(name, {})
-
-    def undo(self, *command: str) -> None:
-        self.undone.append(command)
 
 
 @pytest.fixture
@@ -53,15 +27,6 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{value}\n", "ascii")
     return module
-
-
-def correct(module: ModuleType, host: Host) -> list[str]:
-    """Correct every gap; return what was said."""
-    said = []
-    for what, correction in module.gaps(host):
-        correction()
-        said.append(what)
-    return said
 
 
 def test_parameters_are_set_on_every_interface_and_given_back(kernel: ModuleType, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 SECTOR = 512
 # The controllers that hold several disks, and their QEMU devices; the others are one device each.
 CONTROLLERS = {"scsi": "virtio-scsi-pci,id=bus-scsi", "usb": "qemu-xhci,id=bus-usb"}
+# How it starts: QEMU loads the kernel, or its firmware loads GRUB, which reads the host's own configuration.
+BOOTS = ("kernel", "grub")
+FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 KEYS = ("bus", "size", "serial", "wwn", "rotational", "read_only", "fails_at", "lies")
 
 
@@ -91,28 +94,27 @@ def _refused(sector: int, *kinds: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Machine:
-    """The hardware of a virtual machine. port: where its sshd answers on the loopback address; memory: MiB."""
+    """The hardware of a virtual machine. port: where its sshd answers on the loopback address; memory: MiB; boot: see BOOTS."""
 
     port: int
     memory: int
     processors: int
     radios: int
+    boot: str
     disks: tuple[Disk, ...]
 
     def arguments(self, name: str, hostname: str, network: str) -> list[str]:
         """Return QEMU's arguments, for its folder as working directory. network: options of the user-mode network."""
-        kernel = f"root=LABEL=labroot rw console=ttyS0 quiet systemd.hostname={hostname} net.ifnames=1"
-        if self.radios:
-            kernel += f" modules_load=mac80211_hwsim mac80211_hwsim.radios={self.radios}"
+        order = ",bootindex=2" if self.boot == "grub" else ""  # the firmware only looks at disks that have a place
         arguments = [
             *("-name", name, "-M", "q35", "-m", str(self.memory), "-smp", str(self.processors)),
             *("-nodefaults", "-no-user-config", "-display", "none", "-daemonize"),
             *("-chardev", "file,id=console,path=console.log", "-serial", "chardev:console"),
             *("-qmp", "unix:qmp,server=on,wait=off"),
-            *("-kernel", "vmlinuz", "-initrd", "initrd.img", "-append", kernel),
+            *self._start(hostname),
             *("-fw_cfg", "name=opt/io.systemd.credentials/tmpfiles.extra,file=first-boot"),
             *("-drive", "if=none,id=root,file=root.qcow2,format=qcow2,cache=unsafe,discard=unmap"),
-            *("-device", "virtio-blk-pci,drive=root,serial=root", "-device", "virtio-rng-pci"),
+            *("-device", f"virtio-blk-pci,drive=root,serial=root{order}", "-device", "virtio-rng-pci"),
             *("-netdev", f"user,id=net,restrict=on,{network}", "-device", "virtio-net-pci,netdev=net"),
         ]
         for bus in dict.fromkeys(disk.bus for disk in self.disks):
@@ -122,10 +124,25 @@ class Machine:
                 arguments += [*disk.block(), "-device", disk.device(place)]
         return arguments
 
+    def _start(self, hostname: str) -> list[str]:
+        """Return the options of what starts the machine; GRUB learns the name of the host from the firmware."""
+        if self.boot == "grub":
+            return [
+                *("-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE}"),
+                *("-drive", "if=pflash,format=raw,file=firmware"),
+                *("-drive", "if=none,id=efi,format=qcow2,read-only=on,file=efi.qcow2"),
+                *("-device", "virtio-blk-pci,drive=efi,serial=efi,bootindex=1"),
+                *("-smbios", f"type=1,serial={hostname}"),
+            ]
+        kernel = f"root=LABEL=labroot rw console=ttyS0 quiet systemd.hostname={hostname} net.ifnames=1"
+        if self.radios:
+            kernel += f" modules_load=mac80211_hwsim mac80211_hwsim.radios={self.radios}"
+        return ["-kernel", "vmlinuz", "-initrd", "initrd.img", "-append", kernel]
+
 
 def machine(name: str, values: Mapping[str, Any], source: str) -> Machine:
     """Read the machine of a host with ``lab_kind: vm``: ``ansible_port`` and the optional ``lab_memory``,
-    ``lab_processors``, ``lab_radios`` and ``lab_disks``. Raises InvalidInput.
+    ``lab_processors``, ``lab_radios``, ``lab_boot`` and ``lab_disks``. Raises InvalidInput.
     """
     numbers = {"ansible_port": 0, "lab_memory": 768, "lab_processors": 1, "lab_radios": 0}
     for key, default in numbers.items():
@@ -134,11 +151,16 @@ def machine(name: str, values: Mapping[str, Any], source: str) -> Machine:
         if not isinstance(value, int) or not low <= value <= 65535:
             raise _invalid(source, f"{name}.{key}", value, "n'est pas un nombre utilisable", f"Un entier de {low} à 65535.")
         numbers[key] = value
+    boot = values.get("lab_boot", "kernel")
+    if boot not in BOOTS:
+        raise _invalid(source, f"{name}.lab_boot", boot, "n'est pas connu", f"Choisir parmi : {', '.join(BOOTS)}.")
+    if boot == "grub" and numbers["lab_radios"]:
+        raise _invalid(source, f"{name}.lab_boot", boot, "ne donne pas de radios au noyau", "Choisir kernel.")
     raw = values.get("lab_disks") or {}
     if not isinstance(raw, Mapping):
         raise _invalid(source, f"{name}.lab_disks", raw, "n'est pas un dictionnaire", "NOM: {bus, size, serial}.")
     disks = tuple(_disk(f"{name}.lab_disks.{disk}", disk, value, source) for disk, value in raw.items())
-    return Machine(numbers["ansible_port"], numbers["lab_memory"], numbers["lab_processors"], numbers["lab_radios"], disks)
+    return Machine(numbers["ansible_port"], numbers["lab_memory"], numbers["lab_processors"], numbers["lab_radios"], boot, disks)
 
 
 def _disk(key: str, name: str, raw: Any, source: str) -> Disk:

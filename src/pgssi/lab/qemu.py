@@ -22,6 +22,7 @@ IMAGES = ROOT / ".cache" / "lab"
 PROGRAM = "qemu-system-x86_64"
 # Tried in this order: some machines have a /dev/kvm that QEMU cannot use.
 ACCELERATORS = (("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"))
+FIRMWARE_VALUES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 PID = "pid"
 KEY = "ssh_host_ed25519_key"
 OFF_SECONDS = 60
@@ -59,8 +60,10 @@ class Qemu:
             str(image / "root.ext4"),
             str(self.folder / "root.qcow2"),
         )
-        for part in ("vmlinuz", "initrd.img"):
+        for part in ("vmlinuz", "initrd.img", "efi.qcow2"):
             (self.folder / part).symlink_to(image / part)
+        if self.machine.boot == "grub":
+            shutil.copyfile(FIRMWARE_VALUES, self.folder / "firmware")
         for disk in self.machine.disks:
             with (self.folder / disk.file).open("wb") as file:
                 file.truncate(disk.size)
