@@ -27,7 +27,7 @@ cd "$1"
 for file in default/grub.d/*.cfg; do [ ! -e "$file" ] || . "./$file"; done
 export GRUB_CMDLINE_LINUX GRUB_CMDLINE_LINUX_DEFAULT
 {
-    echo 'set default="0"'
+    printf '%s\n' 'if [ "${next_entry}" ] ; then' '   set default="${next_entry}"' else '   set default="0"' fi
     for script in grub.d/*; do
         [ -x "$script" ] || continue
         echo "### BEGIN /etc/$script ###"

@@ -110,8 +110,8 @@ def test_boot_loader(facts, kernel, site, observe):
 
 def started(text: str, saved: str) -> bool:
     """Tell whether the entry that starts by default asks for nothing; saved: the entry that was chosen to stay."""
-    chosen = re.search(r'^\s*set default="(.*)"$', text, re.MULTILINE)
-    name = chosen[1] if chosen else "0"
+    defaults = re.findall(r'^\s*set default="(.*)"$', text, re.MULTILINE)
+    name = next((name for name in reversed(defaults) if name != "${next_entry}"), "0")
     if name == "${saved_entry}":
         name = next((line for line in saved.splitlines() if not line.startswith("next ")), "") or "0"
     entries = [entry for entry in ENTRY.findall(text) if entry.lstrip().startswith("menuentry")]

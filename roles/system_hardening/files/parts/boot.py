@@ -17,6 +17,7 @@ OURS = "zz-pgssi-hardening.cfg"
 PACKAGED, PASSWORD, ENTRIES = "10_linux", "01_pgssi_password", "10_pgssi_linux"
 HASH = re.compile(r"grub\.pbkdf2\.sha512\.\d+\.[0-9A-Fa-f]+\.[0-9A-Fa-f]+")
 KERNEL = re.compile(r"^\s*linux(?:16|efi)?\s+(\S+)(.*)$", re.MULTILINE)
+DEFAULT = re.compile(r'^\s*set default="(.*)"$', re.MULTILINE)
 DEBIAN = re.compile(r"^### BEGIN /etc/grub\.d/10_(?:pgssi_)?linux ###$(.*?)^### END", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^\s*menuentry\s.*?\{$", re.MULTILINE)
 CONTENT = """# Written by pgssi-hardening. Words that switch a protection off go; what the site asks for comes last.
@@ -117,8 +118,8 @@ def waits(text):
     if "superusers=" not in text:
         return False
     entries = [found[0] for found in ENTRY.finditer(text)]
-    chosen = re.search(r'^\s*set default="(.*)"$', text, re.MULTILINE)
-    name = chosen[1] if chosen else "0"
+    # What grub-reboot asks for once comes before what holds.
+    name = next((name for name in reversed(DEFAULT.findall(text)) if name != "${next_entry}"), "0")
     if name == "${saved_entry}":
         said = subprocess.run(["grub-editenv", "list"], capture_output=True, text=True, check=False).stdout
         name = dict(line.split("=", 1) for line in said.splitlines() if "=" in line).get("saved_entry", "0") or "0"
