@@ -1,4 +1,4 @@
-"""On a machine of its own: the baseline guides hold at palier 3, a restart included, and the applications go on working."""
+"""On a machine of its own: the guides of a server hold at palier 3 from its restart on, and the applications go on working."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from pgssi.lab.lifecycle import Lab
 
-from .baseline_site import APPLICATIONS, WORKING, changes, faults, hardened, red_then_green, run, server
+from .baseline_site import APPLICATIONS, GUIDES, WORKING, changes, faults, hardened, red_then_green, run, server
 
 HOST = "srv1"
-GUIDES = ("system_hardening",)
+# What the kernel is given counts from its next start on.
+NEXT_START = {"boot-memory-protected", "boot-iommu-forced"}
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +22,15 @@ def lab_of_server() -> Iterator[Lab]:
     yield from server(HOST)
 
 
-def test_the_baseline_holds(lab_of_server: Lab, tmp_path: Path) -> None:
-    """After the roles every rule holds, the applications work, and a second run changes nothing."""
+def test_the_guides_hold(lab_of_server: Lab, tmp_path: Path) -> None:
+    """After the roles every rule holds but those of the next start, the applications work, and a second run changes nothing."""
     hardened(HOST, GUIDES)
-    assert faults(HOST, GUIDES, tmp_path) == {}
-    assert run(lab_of_server, HOST, APPLICATIONS).split() == WORKING
     assert changes(hardened(HOST, GUIDES)) == set()
+    assert set(faults(HOST, GUIDES, tmp_path)) == NEXT_START
+    assert run(lab_of_server, HOST, APPLICATIONS).split() == WORKING
 
 
-def test_it_holds_after_a_restart(lab_of_server: Lab, tmp_path: Path) -> None:
+def test_they_hold_after_a_restart(lab_of_server: Lab, tmp_path: Path) -> None:
     """The machine starts again: every rule holds without any role, and the applications work."""
     lab_of_server.restart(HOST)
     assert faults(HOST, GUIDES, tmp_path) == {}
