@@ -15,8 +15,8 @@ from .test_breaks import breaks_of, sabotage
 INVENTORIES = (INVENTORY, MACHINES)
 OPTIONS = ("-e", "site_palier=3", "-e", "backup_without_change_archives=essai")
 LONG = 3600
-# The guides that make a server what it is, whatever else its site does.
-GUIDES = ("access_rights", "system_hardening", "updates", "malware_protection", "audit_trail")
+# The guides that make a server what it is, whatever else its site does, in the order of the whole site.
+GUIDES = ("access_rights", "audit_trail", "malware_protection", "updates", "system_hardening")
 # What care depends on: a page, a record read and written, a Java program. Each prints one word.
 APPLICATIONS = """
 python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1/", timeout=30).status)'

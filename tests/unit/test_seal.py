@@ -82,6 +82,18 @@ def test_what_no_package_explains_is_told(seal: ModuleType) -> None:
     assert seal.BASE.read_text("utf-8") == "base"
 
 
+def test_a_program_is_not_lost_among_many_files(seal: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a hundred files changed besides, the alert names the unknown program, and the journal every file."""
+    program = tmp_path / "zz-stranger"
+    program.touch(0o755)
+    files = [f"/etc/application/{number:03d}.conf" for number in range(100)]
+    seal.report = REPORT + "".join(f"f++++++++++: {path}\n" for path in [*files, program])
+    seal.check()
+    assert str(program) in seal.told[0] and "au journal" in seal.told[0]
+    said = seal.told[0] + capsys.readouterr().out
+    assert [path for path in files if path not in said] == []
+
+
 def test_the_work_of_packages_makes_the_base_anew(seal: ModuleType) -> None:
     """Where packages alone changed files the base is made anew, and its digest told."""
     seal.report, seal.code = REPORT.replace("f++++++++++: /usr/local/sbin/stranger\n", ""), 4
