@@ -12,6 +12,7 @@ from pgssi.lab.lifecycle import Lab
 from .baseline_site import APPLICATIONS, GUIDES, WORKING, changes, faults, hardened, red_then_green, run, server
 
 HOST = "srv1"
+MINUTES = 180.0
 # What the kernel is given counts from its next start on.
 NEXT_START = {"boot-memory-protected", "boot-iommu-forced"}
 
@@ -35,6 +36,17 @@ def test_they_hold_after_a_restart(lab_of_server: Lab, tmp_path: Path) -> None:
     lab_of_server.restart(HOST)
     assert faults(HOST, GUIDES, tmp_path) == {}
     assert run(lab_of_server, HOST, APPLICATIONS).split() == WORKING
+
+
+def test_the_console_asks_whoever_changes_an_entry(lab_of_server: Lab) -> None:
+    """Whoever presses e at a start is asked for a name, and a wrong password gives nothing; left alone, the server starts."""
+    host = lab_of_server.model.hosts[HOST]
+    machine = lab_of_server.machines.qemu(host)
+    machine.ask("system_reset")
+    assert machine.console("e", "Enter username:", MINUTES), "the entry was open to all"
+    assert machine.console("intrus\rfaux\r", "access denied", MINUTES), "whoever has no password was not refused"
+    machine.ask("system_reset")
+    lab_of_server.machines.wait(host)
 
 
 def test_each_rule_turns_red_on_its_break_and_green_after_the_role(lab_of_server: Lab, tmp_path: Path) -> None:

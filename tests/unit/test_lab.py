@@ -213,6 +213,16 @@ def test_the_hardware_of_a_virtual_machine_is_what_the_inventory_says(tmp_path: 
     assert any("mac80211_hwsim.radios=2" in word for word in arguments)
 
 
+def test_a_machine_may_start_by_grub(tmp_path: Path) -> None:
+    """The firmware starts GRUB, which starts what the host's own configuration says; QEMU gives it no kernel."""
+    machine = _model(tmp_path, HOSTS + VIRTUAL.replace("lab_radios: 2", "lab_boot: grub")).hosts["media"].machine
+    assert machine
+    arguments = machine.arguments("lab-media", "media", "restrict=on")
+    assert "-kernel" not in arguments and "-append" not in arguments
+    assert [word for word in arguments if "bootindex" in word and "drive=root" in word]
+    assert arguments[arguments.index("-smbios") + 1] == "type=1,serial=media"
+
+
 @pytest.mark.parametrize(
     ("found", "written", "key"),
     [
@@ -223,6 +233,8 @@ def test_the_hardware_of_a_virtual_machine_is_what_the_inventory_says(tmp_path: 
         ("ansible_port: 2291", "ansible_port: 22", "media.ansible_port"),
         ("ansible_host: 127.0.0.1", "ansible_host: 192.0.2.40", "media.ansible_host"),
         ("lab_kind: vm", "lab_kind: cloud", "media.lab_kind"),
+        ("lab_radios: 2", "lab_boot: floppy", "media.lab_boot"),
+        ("lab_radios: 2", "lab_radios: 2\n      lab_boot: grub", "media.lab_boot"),
     ],
 )
 def test_a_wrong_machine_names_the_key(tmp_path: Path, found: str, written: str, key: str) -> None:

@@ -109,7 +109,7 @@ class Machine:
         arguments = [
             *("-name", name, "-M", "q35", "-m", str(self.memory), "-smp", str(self.processors)),
             *("-nodefaults", "-no-user-config", "-display", "none", "-daemonize"),
-            *("-chardev", "file,id=console,path=console.log", "-serial", "chardev:console"),
+            *("-chardev", "socket,id=console,path=console,server=on,wait=off,logfile=console.log", "-serial", "chardev:console"),
             *("-qmp", "unix:qmp,server=on,wait=off"),
             *self._start(hostname),
             *("-fw_cfg", "name=opt/io.systemd.credentials/tmpfiles.extra,file=first-boot"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class QemuError(PgssiError):
 
 
 class Qemu:
-    """One virtual machine in its folder: disks, host key, console, pid and QMP socket."""
+    """One virtual machine in its folder: disks, host key, pid, sockets of its console and of QMP."""
 
     def __init__(self, folder: Path, name: str, machine: Machine, network: str) -> None:
         """Take the folder, which bears the host's name, the machine's own, its hardware, the options of its network."""
@@ -80,7 +81,7 @@ class Qemu:
             return
         said = []
         for accelerator in ACCELERATORS:
-            for left in ("qmp", PID):
+            for left in ("qmp", "console", PID):
                 (self.folder / left).unlink(missing_ok=True)
             try:
                 done = subprocess.run([PROGRAM, *accelerator, *self._arguments], cwd=self.folder, stdin=subprocess.DEVNULL,
@@ -109,25 +110,42 @@ class Qemu:
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Run one QMP command, for instance ``query-blockstats`` or ``system_reset``, and return its answer."""
+        try:
+            with self._connected("qmp") as connection, connection.makefile("rwb") as stream:
+                stream.readline()
+                for name, values in (("qmp_capabilities", {}), (command, arguments)):
+                    stream.write(json.dumps({"execute": name, "arguments": values}).encode() + b"\n")
+                    stream.flush()
+                    answer = _answer(stream)
+        except OSError as error:
+            raise QemuError(f"{self.folder.name} ne répond pas à {command} : {error}") from error
+        if "error" in answer:
+            raise QemuError(f"{self.folder.name} refuse {command} : {answer['error'].get('desc')}")
+        return answer["return"]
+
+    def console(self, keys: str, expected: str, seconds: float) -> bool:
+        """Type these keys at its console again and again, until it says what is expected: whether it did."""
+        heard, deadline = b"", time.monotonic() + seconds
+        with self._connected("console") as connection:
+            connection.settimeout(0.3)
+            while expected.encode() not in heard and time.monotonic() < deadline:
+                connection.sendall(keys.encode())
+                with contextlib.suppress(TimeoutError):
+                    heard += connection.recv(65536)
+        return expected.encode() in heard
+
+    @contextlib.contextmanager
+    def _connected(self, name: str) -> Iterator[socket.socket]:
+        """Connect to one of its sockets."""
         # The address of a socket holds 107 bytes; the folder may be deeper than that.
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(30)
-                connection.connect(f"/proc/self/fd/{handle}/qmp")
-                with connection.makefile("rwb") as stream:
-                    stream.readline()
-                    for name, values in (("qmp_capabilities", {}), (command, arguments)):
-                        stream.write(json.dumps({"execute": name, "arguments": values}).encode() + b"\n")
-                        stream.flush()
-                        answer = _answer(stream)
-        except OSError as error:
-            raise QemuError(f"{self.folder.name} ne répond pas à {command} : {error}") from error
+                connection.connect(f"/proc/self/fd/{handle}/{name}")
+                yield connection
         finally:
             os.close(handle)
-        if "error" in answer:
-            raise QemuError(f"{self.folder.name} refuse {command} : {answer['error'].get('desc')}")
-        return answer["return"]
 
     def written(self) -> dict[str, int]:
         """Return how many bytes the machine has written to each of its disks since it was switched on."""
