@@ -24,6 +24,7 @@ short_description: Files of a service, and its systemd units, in one task
 description:
   - Writes each file whole and atomically, after its own checker has accepted it; removes what no longer belongs.
   - Reloads systemd when a unit file changed, then enables, starts, restarts or stops the named units.
+  - A service whose process was stopped by a signal is restarted; systemd still calls it active.
   - A unit with a C(check) is restarted when that command fails, because what it left in the kernel was changed since.
   - What systemd itself says overrides a named C(pgssi-) unit, wherever it lies outside /usr, is removed unless listed.
 options:
@@ -199,7 +200,8 @@ def unit_commands(
         commands.append(["systemctl", "daemon-reload"])
     for unit, seen in zip(units, states, strict=True):
         touched = {path for path in changed if Path(path).name == unit["name"] or Path(path).parent.name == f"{unit['name']}.d"}
-        restart = unit["state"] == "started" and bool(touched or _newer(unit["restart_on"], changed, seen))
+        renewed = touched or seen.get("Halted") or _newer(unit["restart_on"], changed, seen)
+        restart = unit["state"] == "started" and bool(renewed)
         loaded, active = seen["LoadState"] == "loaded", seen["ActiveState"] in ("active", "activating")
         if unit["state"] == "started" and active and not restart and unit.get("check"):
             restart = not holds(unit["check"])
@@ -226,11 +228,20 @@ def _seen(module: AnsibleModule, names: list[str]) -> list[dict[str, str]]:
     """Return what systemd says of the units, asked once."""
     if not names:
         return []
-    wanted = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "DropInPaths", "ActiveEnterTimestamp")
+    wanted = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "DropInPaths", "ActiveEnterTimestamp", "MainPID")
     _, out, _ = module.run_command(["systemctl", "show", "--timestamp=unix", "-p", ",".join(wanted), "--", *names])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.strip().split("\n\n")]
     blocks += [{}] * (len(names) - len(blocks))
-    return [{key: block.get(key, "") for key in wanted} for block in blocks]
+    states = [{key: block.get(key, "") for key in wanted} for block in blocks]
+    return [{**state, "Halted": "halted" if _halted(state["MainPID"]) else ""} for state in states]
+
+
+def _halted(pid: str) -> bool:
+    """Tell whether a process was stopped by a signal: systemd goes on calling its service active."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2][:1] == "T"
+    except OSError:
+        return False
 
 
 def main() -> None:

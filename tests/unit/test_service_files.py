@@ -42,6 +42,7 @@ def test_unit_whose_check_fails_is_restarted(module: ModuleType) -> None:
     ("more", "state", "changed", "wanted"),
     [
         ({}, {"ActiveState": "inactive"}, [], [["systemctl", "start", "a.service"]]),
+        ({}, {"Halted": "halted"}, [], [["systemctl", "restart", "a.service"]]),
         ({"restart_on": ["/etc/a"]}, {}, ["/etc/a"], [["systemctl", "restart", "a.service"]]),
         ({"state": "stopped"}, {}, [], [["systemctl", "stop", "a.service"]]),
     ],
