@@ -43,9 +43,9 @@ def run(lab: Lab, host: str, script: str) -> str:
     return lab.machines.run(lab.model.hosts[host], "sh", "-euc", script, timeout=LONG)
 
 
-def hardened(host: str, guides: Sequence[str]) -> list[Play]:
+def hardened(host: str, guides: Sequence[str], *more: str) -> list[Play]:
     """Run these guides on a host at palier 3, one after the other."""
-    return [play(guide, "-i", str(MACHINES), "--limit", host, *OPTIONS, timeout=LONG).succeeded() for guide in guides]
+    return [play(guide, "-i", str(MACHINES), "--limit", host, *OPTIONS, *more, timeout=LONG).succeeded() for guide in guides]
 
 
 def changes(plays: Sequence[Play]) -> set[tuple[str, str]]:
