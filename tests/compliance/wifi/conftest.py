@@ -355,10 +355,10 @@ class Air:
         return found
 
     def apart(self, attempt: tuple[WifiNetwork, Mapping[str, Any]]) -> Any:
-        """Enter with two radios, one of which calls the other."""
+        """Enter with two radios, which call each other."""
         self.ready(2)
         bridge = next(one["bridge"] for one in self.survey["served"] if one["ssid"] == attempt[0].ssid)
-        return self.order("apart", attempt=self.attempt("one", *attempt), bridge=bridge)
+        return self.order("apart", attempt=self.attempt("one", *attempt), bridge=bridge, timeout=400.0)
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_channels(beacons: Any, wifi: Wifi, context: HostContext, observe: Obser
 @pytest.mark.rule("wifi-guests-apart")
 @pytest.mark.acts
 def test_two_guests(air: Any, beacons: Any, wifi: Wifi, observe: Observe) -> None:
-    """Two radios enter the guests' network; one calls and shouts, the other listens; the wire must have heard the shout."""
+    """Two radios enter the guests' network; one calls the other, both shout and listen; the wire must have heard both shouts."""
     names = {network.ssid for network in wifi.of("guests")}
     found = [one for one in beacons(needed=False) if one.ssid in names]
     if not found:
@@ -200,7 +200,7 @@ def test_two_guests(air: Any, beacons: Any, wifi: Wifi, observe: Observe) -> Non
     observe(f"{found[0].ssid} : {said['entered']}, entendu sur le fil : {said['wire']}, joint : {said['reached']}")
     assert not said["reached"], f"un visiteur joint un autre visiteur : {', '.join(said['reached'])}"
     if not said["wire"]:
-        not_verified("le fil n'a rien entendu du premier visiteur : son silence ne prouve rien")
+        not_verified("le fil n'a pas entendu les deux visiteurs : leur silence ne prouve rien")
 
 
 def protected(beacons: Any, observe: Observe, *securities: str) -> list[Any]:
