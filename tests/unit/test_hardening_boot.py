@@ -43,7 +43,13 @@ mv cfg.new grub.cfg
 def grub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The part about GRUB, with a GRUB of its own that was set up once."""
     module = part("boot")
-    for name, value in {"CONFIG": "grub.cfg", "RUNNING": "cmdline", "DEFAULTS": "default/grub.d", "SCRIPTS": "grub.d"}.items():
+    for name, value in {
+        "CONFIG": "grub.cfg",
+        "FORMER": "set-aside/grub.cfg",
+        "RUNNING": "cmdline",
+        "DEFAULTS": "default/grub.d",
+        "SCRIPTS": "grub.d",
+    }.items():
         monkeypatch.setattr(module, name, tmp_path / value)
     monkeypatch.setattr(module.shutil, "which", lambda name: f"/usr/sbin/{name}")
 
@@ -63,6 +69,11 @@ def grub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     script.chmod(0o755)
     update_grub()
     return module
+
+
+def there(folder: Path) -> dict[Path, bytes]:
+    """Every file of GRUB's, without the copy that is kept of its configuration."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.parent.name != "set-aside"}
 
 
 def asked(**boot: Any) -> Host:
@@ -89,10 +100,20 @@ def test_what_is_asked_for_comes_last_and_what_switches_off_goes(grub: ModuleTyp
     assert correct(grub, host) == []
 
 
+def test_what_is_as_it_should_be_is_left_alone(grub: ModuleType, tmp_path: Path) -> None:
+    """Nothing switched off, nothing asked for: what somebody wrote into GRUB's file stays; it is kept when the file changes."""
+    edited = (tmp_path / "grub.cfg").read_text("utf-8").replace("quiet", "quiet by-hand")
+    (tmp_path / "grub.cfg").write_text(edited, "utf-8")
+    assert correct(grub, asked()) == []
+    assert correct(grub, asked(memory=["slab_nomerge=yes"]))
+    assert (tmp_path / "set-aside" / "grub.cfg").read_text("utf-8") == edited
+
+
 def test_what_is_read_after_ours_is_set_aside(grub: ModuleType, tmp_path: Path) -> None:
     """A file of settings that undoes ours is renamed, not deleted."""
     later = tmp_path / "default" / "grub.d" / "zzz-slow.cfg"
     later.write_text('GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX nopti"\n', "utf-8")
+    grub.update_grub()
     assert correct(grub, asked())
     assert [path.name for path in later.parent.glob("zzz*")] == ["zzz-slow.cfg.pgssi-off"]
     assert "nopti" not in (tmp_path / "grub.cfg").read_text("utf-8")
@@ -123,10 +144,10 @@ def test_nothing_changes_when_the_host_might_not_start(grub: ModuleType, tmp_pat
         other.chmod(0o755)
     if trouble == "broken":
         (tmp_path / "broken").touch()
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    before = there(tmp_path)
     with pytest.raises(OSError, match=r"grub-mkpasswd-pbkdf2|attendrait le mot de passe|syntax error"):
         correct(grub, asked(password="secret" if trouble == "password" else HASH, memory=["slab_nomerge=yes"]))
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert there(tmp_path) == before
     assert (tmp_path / "grub.d" / "10_linux").stat().st_mode & 0o777 == 0o755
 
 

@@ -10,7 +10,7 @@ import pytest
 from pgssi.baseline import BOOT_PARAMETERS, PROTECTIONS_OFF
 from pgssi.verify import not_applicable, not_verified
 
-GRUB = "test ! -e /boot/grub/grub.cfg || cat /boot/grub/grub.cfg"
+GRUB = "for file in grub.cfg custom.cfg; do test ! -e /boot/grub/$file || cat /boot/grub/$file; done"
 SAVED = "test ! -e /boot/grub/grubenv || sed -n 's/^saved_entry=//p; s/^next_entry=/next /p' /boot/grub/grubenv"
 # What the running kernel shows of its parameters besides its command line: what is asked, and what it answers when they work.
 EFFECTS = {
@@ -20,6 +20,10 @@ EFFECTS = {
     "pti=on": ("grep -c -i pti /sys/devices/system/cpu/vulnerabilities/meltdown", "1"),
 }
 ENTRY = re.compile(r"^\s*(?:menuentry|submenu)\s.*\{$", re.MULTILINE)
+# What gives root to whoever starts by it.
+ROOT = re.compile(
+    r"(?:rd)?init=|single$|s$|S$|1$|rescue$|emergency$|rd\.break|systemd\.unit=(?:rescue|emergency)|systemd\.debug[-_]shell"
+)
 KERNEL = re.compile(r"^\s*linux(?:16|efi)?\s+\S*/vmlinuz\S*(.*)$", re.MULTILINE)
 
 
@@ -100,12 +104,19 @@ def test_boot_loader(facts, kernel, site, observe):
         faults.append("les sous-menus ne le demandent pas")
     if re.search(r"^\s*password ", text, re.MULTILINE):
         faults.append("un mot de passe est écrit en clair")
-    if opened := [entry for entry in ENTRY.findall(text) if "-recovery-" in entry and "--unrestricted" in entry]:
-        faults.append(f"{len(opened)} entrées de dépannage démarrent sans mot de passe")
+    blocks = re.split(r"^(?=\s*menuentry\s)", text, flags=re.MULTILINE)[1:]
+    opened = [block for block in blocks if "--unrestricted" in block.partition("{")[0] and gives_root(block)]
+    if opened:
+        faults.append(f"{len(opened)} entrées donnent root sans mot de passe")
     if people and not started(text, facts("hardening-grub-saved", SAVED)):
         faults.append("le prochain démarrage attendrait le mot de passe")
     observe(f"mot de passe de {len(hashed)} compte, {len(ENTRY.findall(text))} entrées")
     assert not faults, " ; ".join(faults)
+
+
+def gives_root(block: str) -> bool:
+    """Tell whether an entry starts the kernel with something that gives root."""
+    return any(ROOT.match(word) for found in KERNEL.finditer(block) for word in found[1].split())
 
 
 def started(text: str, saved: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 BOOT = False  # the next start's business, not this one's
 CONFIG, RUNNING = Path("/boot/grub/grub.cfg"), Path("/proc/cmdline")
 DEFAULTS, SCRIPTS = Path("/etc/default/grub.d"), Path("/etc/grub.d")
+FORMER = Path("/var/lib/pgssi/set-aside/grub.cfg")
 OURS = "zz-pgssi-hardening.cfg"
 # Debian's script, whose entries would all ask for the password: ours runs it, and lets those start that a server starts by.
 PACKAGED, PASSWORD, ENTRIES = "10_linux", "01_pgssi_password", "10_pgssi_linux"
@@ -132,13 +133,15 @@ def gaps(host):
     """Yield what GRUB's configuration lacks, in the file that it reads as in those from which it is made."""
     if not here(host):
         return
-    wanted = host.wanted["boot"]
-    wrong = [f"{path} : à écrire" for path, text in files(wanted).items() if content(path) != text]
+    wanted, text = host.wanted["boot"], CONFIG.read_text("utf-8", "replace")
+    wrong = [f"{path} : à écrire" for path, lines in files(wanted).items() if content(path) != lines]
+    if not faults(wanted, text) and not asked(wanted) and not any(path.exists() for path in files(wanted)):
+        return  # nothing is switched off, nothing asked for: GRUB's configuration, which somebody may have edited, stays
     if bool(wanted.get("password")) == is_program(SCRIPTS / PACKAGED) and (
         wanted.get("password") or "10_linux" in host.had("boot")
     ):
         wrong.append(f"{SCRIPTS / PACKAGED} : à {'écarter' if wanted.get('password') else 'rendre'}")
-    wrong += faults(wanted, CONFIG.read_text("utf-8", "replace"))
+    wrong += faults(wanted, text)
     if wrong:
         yield f"GRUB, au prochain démarrage : {', '.join(wrong)}", lambda: remake(host, wanted)
 
@@ -175,6 +178,9 @@ def remake(host, wanted):
         for path in [*files(wanted), CONFIG, SCRIPTS / PACKAGED]
     }
     had, before = dict(host.had("boot")), kernels(kept[CONFIG][0])
+    if not FORMER.exists():  # what somebody wrote there by hand is not lost
+        FORMER.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        put(FORMER, kept[CONFIG][0], 0o600)
     moved = []
     try:
         for path, text in files(wanted).items():
