@@ -259,19 +259,41 @@ with ThreadPoolExecutor(len(calls)) as pool:
 def reach(attempts, targets, ports):
     """Enter networks, each with a radio, then call addresses of this host as if they were on the air's own network.
 
-    attempts: {name: {attempt, bridge}}; return for each what came of it, and what answered.
+    attempts: {name: {attempt, bridge}}; return for each what came of it, and what answered. A device of which the bridge hears
+    nothing in the end has not proven that nothing answers.
     """
     numbers = {name: number for number, name in enumerate(attempts, 77)}
     radios = dict(zip(attempts, spare()[-len(attempts) :], strict=True))
 
     def from_one(name):
-        own = f"198.51.100.{numbers[name]}/32", f"2001:db8:{numbers[name]}::77/128"
-        with station(*radios[name]) as one, way_back(attempts[name]["bridge"], own) as hardware:
-            found = one.join("reach", **attempts[name]["attempt"])
-            return {**found, "answers": called(one, own, hardware, targets, ports) if found["came"] == "connected" else []}
+        own, bridge = (f"198.51.100.{numbers[name]}/32", f"2001:db8:{numbers[name]}::77/128"), attempts[name]["bridge"]
+        with station(*radios[name]) as one, way_back(bridge, own) as hardware, on_wire(bridge) as wire:
+            found = {**one.join("reach", **attempts[name]["attempt"]), "answers": []}
+            if found["came"] == "connected":
+                found["answers"] = called(one, own, hardware, targets, ports)
+                found["came"] = "connected" if sent(one, targets[0], wire) else "connected, then heard by nobody"
+            return found
 
     with ThreadPoolExecutor(len(attempts)) as pool:
         return dict(zip(attempts, pool.map(from_one, attempts), strict=True))
+
+
+def on_wire(bridge):
+    """Return a socket that hears every frame of a bridge."""
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))  # ETH_P_ALL
+    wire.bind((bridge, 0))
+    return wire
+
+
+def sent(one, target, wire):
+    """Return whether the bridge hears what a device sends; one that was put out may go on believing that it is in."""
+    mark = os.urandom(8)
+    words = ["ip", "netns", "exec", one.space, "ping", "-q", "-c", "9", "-i", "0.3", "-W", "1", "-p", mark.hex(), target]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as calling:
+        try:
+            return heard(wire, mark, 4)
+        finally:
+            calling.kill()
 
 
 def called(one, own, hardware, targets, ports):
@@ -302,8 +324,7 @@ def apart(attempt, bridge):
             found["entered"] = [each.join("guest", **attempt)["came"] for each in (one, two)]
             if found["entered"] != ["connected", "connected"]:
                 break
-            wire = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)))  # ETH_P_ALL
-            wire.bind((bridge, 0))
+            wire = stack.enter_context(on_wire(bridge))
             for each, last in ((one, 11), (two, 12)):
                 each.inside("ip", "address", "add", f"198.51.100.{last}/24", "dev", each.link)
                 each.inside("ip", "address", "add", f"2001:db8:78::{last}/64", "dev", each.link, "nodad")
