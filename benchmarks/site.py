@@ -56,8 +56,7 @@ def main() -> None:
     text = f"""## Second run of site.yml on one host
 
 Measured {time.strftime("%Y-%m-%d")} by `benchmarks/site.py` on {where}.
-Palier {options.palier}, every guide of site.yml, preflight of the whole inventory included.
-`web1`: Debian 12 with a web server; `dpi1`: Debian 12 with a database, its backups, supplier access and a share.
+Palier {options.palier}, every guide of site.yml, preflight of the whole inventory included; hosts of `{options.inventory}`.
 
 | host | tasks | of which skipped | changed | seconds |
 |---|---:|---:|---:|---:|

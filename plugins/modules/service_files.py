@@ -200,7 +200,7 @@ def unit_commands(
         commands.append(["systemctl", "daemon-reload"])
     for unit, seen in zip(units, states, strict=True):
         touched = {path for path in changed if Path(path).name == unit["name"] or Path(path).parent.name == f"{unit['name']}.d"}
-        renewed = touched or seen.get("Halted") or _newer(unit["restart_on"], changed, seen)
+        renewed = touched or _halted(seen["MainPID"]) or _newer(unit["restart_on"], changed, seen)
         restart = unit["state"] == "started" and bool(renewed)
         loaded, active = seen["LoadState"] == "loaded", seen["ActiveState"] in ("active", "activating")
         if unit["state"] == "started" and active and not restart and unit.get("check"):
@@ -232,8 +232,7 @@ def _seen(module: AnsibleModule, names: list[str]) -> list[dict[str, str]]:
     _, out, _ = module.run_command(["systemctl", "show", "--timestamp=unix", "-p", ",".join(wanted), "--", *names])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.strip().split("\n\n")]
     blocks += [{}] * (len(names) - len(blocks))
-    states = [{key: block.get(key, "") for key in wanted} for block in blocks]
-    return [{**state, "Halted": "halted" if _halted(state["MainPID"]) else ""} for state in states]
+    return [{key: block.get(key, "") for key in wanted} for block in blocks]
 
 
 def _halted(pid: str) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
 from types import ModuleType
 
 import pytest
 
 from pgssi.paths import ROOT
 
-RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestamp": ""}
+RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestamp": "", "MainPID": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,6 @@ def test_unit_whose_check_fails_is_restarted(module: ModuleType) -> None:
     ("more", "state", "changed", "wanted"),
     [
         ({}, {"ActiveState": "inactive"}, [], [["systemctl", "start", "a.service"]]),
-        ({}, {"Halted": "halted"}, [], [["systemctl", "restart", "a.service"]]),
         ({"restart_on": ["/etc/a"]}, {}, ["/etc/a"], [["systemctl", "restart", "a.service"]]),
         ({"state": "stopped"}, {}, [], [["systemctl", "stop", "a.service"]]),
     ],
@@ -54,3 +56,18 @@ def test_unit_that_is_to_change_anyway_is_not_checked(
         pytest.fail(f"{check} was run")
 
     assert module.unit_commands([unit(check="changed", **more)], [RUNNING | state], changed, holds) == wanted
+
+
+def test_service_that_a_signal_has_stopped_is_restarted(module: ModuleType) -> None:
+    """systemd calls it active; its process says that it does nothing. Once it goes on, nothing is to be done."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        seen = RUNNING | {"MainPID": str(process.pid)}
+        try:
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            assert module.unit_commands([unit()], [seen], [], bool) == [["systemctl", "restart", "a.service"]]
+            process.send_signal(signal.SIGCONT)
+            os.waitpid(process.pid, os.WCONTINUED)
+            assert module.unit_commands([unit()], [seen], [], bool) == []
+        finally:
+            process.kill()

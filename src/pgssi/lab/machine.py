@@ -16,7 +16,7 @@ SECTOR = 512
 CONTROLLERS = {"scsi": "virtio-scsi-pci,id=bus-scsi", "usb": "qemu-xhci,id=bus-usb"}
 # How it starts: QEMU loads the kernel, or its firmware loads GRUB, which reads the host's own configuration.
 BOOTS = ("kernel", "grub")
-FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+FIRMWARE, FIRMWARE_VALUES = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
 KEYS = ("bus", "size", "serial", "wwn", "rotational", "read_only", "fails_at", "lies")
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from pgssi.errors import PgssiError
-from pgssi.lab.machine import Machine
+from pgssi.lab.machine import FIRMWARE_VALUES, Machine
 from pgssi.paths import ROOT
 
 IMAGES = ROOT / ".cache" / "lab"
 PROGRAM = "qemu-system-x86_64"
 # Tried in this order: some machines have a /dev/kvm that QEMU cannot use.
 ACCELERATORS = (("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"))
-FIRMWARE_VALUES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 PID = "pid"
 KEY = "ssh_host_ed25519_key"
 OFF_SECONDS = 60

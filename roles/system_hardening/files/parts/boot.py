@@ -67,8 +67,8 @@ def asked(wanted):
 def files(wanted):
     """Return what our files hold, by path; None: absent."""
     refused, parameters, password = wanted.get("refused", []), asked(wanted), wanted.get("password", "")
-    dropped = [shlex.quote(word) for word in refused]
-    dropped += [pattern for word in parameters for name in [shlex.quote(word.split("=")[0])] for pattern in (name, f"{name}=*")]
+    names = [shlex.quote(word.split("=")[0]) for word in parameters]
+    dropped = [shlex.quote(word) for word in refused] + [f"{name}|{name}=*" for name in names]
     content = CONTENT.format(dropped="|".join(dropped)) if dropped else None
     if parameters:
         content += f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(parameters)}"\n'
@@ -134,14 +134,14 @@ def gaps(host):
     if not here(host):
         return
     wanted, text = host.wanted["boot"], CONFIG.read_text("utf-8", "replace")
-    wrong = [f"{path} : à écrire" for path, lines in files(wanted).items() if content(path) != lines]
-    if not faults(wanted, text) and not asked(wanted) and not any(path.exists() for path in files(wanted)):
+    wrong, ours = faults(wanted, text), files(wanted)
+    if not wrong and not asked(wanted) and not any(path.exists() for path in ours):
         return  # nothing is switched off, nothing asked for: GRUB's configuration, which somebody may have edited, stays
-    if bool(wanted.get("password")) == is_program(SCRIPTS / PACKAGED) and (
-        wanted.get("password") or "10_linux" in host.had("boot")
-    ):
-        wrong.append(f"{SCRIPTS / PACKAGED} : à {'écarter' if wanted.get('password') else 'rendre'}")
-    wrong += faults(wanted, text)
+    wrong += [f"{path} : à écrire" for path, lines in ours.items() if content(path) != lines]
+    if wanted.get("password") and is_program(SCRIPTS / PACKAGED):
+        wrong.append(f"{SCRIPTS / PACKAGED} : à écarter")
+    elif not wanted.get("password") and PACKAGED in host.had("boot"):
+        wrong.append(f"{SCRIPTS / PACKAGED} : à rendre")
     if wrong:
         yield f"GRUB, au prochain démarrage : {', '.join(wrong)}", lambda: remake(host, wanted)
 
