@@ -27,7 +27,7 @@ demo: images ## L’hôpital de démonstration : audit, durcissement (PALIER=1|2
 test: IMAGES = debian12 debian13 debian12-vm
 test: lint images ## Tests du paquet, des paliers 0 à 3 et des sabotages ; remet à neuf puis retire le laboratoire
 	@pytest tests/unit tests/static --numprocesses=2 --durations=10
-	@pytest $(WALK) --verbosity=1 --durations=10
+	@pytest $(WALK) --verbosity=1 --durations=10 -o faulthandler_timeout=1500
 
 .PHONY: resilience
 resilience: IMAGES = debian12 debian13 debian12-vm debian13-vm

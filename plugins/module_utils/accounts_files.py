@@ -31,8 +31,15 @@ ROOT_TREES = (
     "/etc/anacrontab", "/etc/systemd", "/run/systemd/system", "/usr/lib/systemd", "/etc/pam.d", "/usr/lib/pam.d",
     "/usr/share/pam-configs", "/etc/security", "/etc/profile.d", "/etc/profile", "/etc/bash.bashrc", "/etc/environment",
     "/etc/rc.local", "/etc/init.d", "/etc/sudoers", "/etc/sudoers.d", "/etc/sudo.conf", "/etc/ssh", "/etc/ld.so.preload",
-    "/etc/ld.so.conf.d", "/usr/local", "/var/spool/cron", "/root/.profile", "/root/.bashrc",
+    "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/usr/local", "/var/spool/cron", "/root/.profile", "/root/.bashrc",
+    "/root/.bash_profile", "/root/.bash_login", "/root/.bash_logout", "/root/.ssh", "/etc/apt/apt.conf", "/etc/apt/apt.conf.d",
+    "/etc/default", "/etc/dhcp", "/etc/environment.d", "/etc/grub.d", "/etc/initramfs-tools", "/etc/kernel",
+    "/etc/logrotate.conf", "/etc/logrotate.d", "/etc/modprobe.d", "/etc/network", "/etc/NetworkManager/dispatcher.d",
+    "/etc/networkd-dispatcher", "/etc/sysctl.d", "/etc/tmpfiles.d", "/etc/udev", "/etc/update-motd.d",
 )  # fmt: skip
+# Programs and libraries of the system; packages give some of them to accounts of services (at), vendors to their own: whose they
+# are is for a person to change, as an application may live on it.
+SYSTEM_TREES = ("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec")
 CRONTABS = "/var/spool/cron/crontabs"
 ACCOUNT_DATABASES = ("passwd", "group", "shadow", "gshadow", "initgroups", "sudoers")
 
@@ -163,7 +170,7 @@ def _homes(host: Host) -> Iterator[Found]:
             continue
         now = os.stat(home)
         mode = stat.S_IMODE(now.st_mode)
-        if now.st_uid in (user.uid, 0) and mode & 0o027:
+        if now.st_uid in (user.uid, 0) and (mode & 0o027 or _has_acl(home)):
             yield _rights(home, mode & ~0o027, user.uid, now.st_gid)
 
 
@@ -177,8 +184,9 @@ def _root_files(host: Host) -> Iterator[Found]:
         mode, listed = stat.S_IMODE(now.st_mode), _has_acl(path)
         loose = mode & 0o002 if not mode & stat.S_ISVTX or not stat.S_ISDIR(now.st_mode) else 0
         loose |= mode & 0o020 if now.st_gid not in trusted or listed else 0
-        if now.st_uid or loose or listed:
-            yield _rights(path, mode & ~loose, 0, now.st_gid)
+        owner = now.st_uid if path.startswith(SYSTEM_TREES) and not path.startswith(ROOT_TREES) else 0
+        if now.st_uid != owner or loose or listed:
+            yield _rights(path, mode & ~loose, owner, now.st_gid)
 
 
 def _programs() -> Iterator[Tuple[str, os.stat_result]]:
@@ -190,7 +198,7 @@ def _programs() -> Iterator[Tuple[str, os.stat_result]]:
 
 
 def _walk() -> Iterator[Tuple[str, os.stat_result]]:
-    for tree in filter(os.path.lexists, ROOT_TREES):
+    for tree in filter(os.path.lexists, (*ROOT_TREES, *SYSTEM_TREES)):
         yield tree, os.lstat(tree)
         if os.path.islink(tree):
             continue

@@ -146,6 +146,10 @@ class Plan(Rights):
     def _open(self, user: User, account: Mapping[str, Any]) -> None:
         if account["name"] and user.gecos.split(",")[0] != account["name"]:
             self.command(f"{user.login}: name {account['name']}", "usermod", "--comment", account["name"], user.login)
+        elif "umask-restrictive" in self.rules and any(part.startswith("umask=") for part in user.gecos.split(",")):
+            # pam_umask takes this before anything that its line says.
+            kept = ",".join(part for part in user.gecos.split(",") if not part.startswith("umask="))
+            self.command(f"{user.login}: umask of its own", "usermod", "--comment", kept, user.login)
         if user.shell in SHELLS_CLOSED:
             self.command(f"{user.login}: login shell", "usermod", "--shell", "/bin/bash", user.login)
         if not Path(user.home).is_dir():

@@ -127,13 +127,15 @@ class Guard:
         """Replace one of the guarded files atomically."""
         with _lock():
             self._still_armed()
-            snapshot.replace(path, content, mode, uid, gid)
+            with _refused(path):
+                snapshot.replace(path, content, mode, uid, gid)
 
     def remove(self, path: str) -> None:
         """Remove one of the guarded files."""
         with _lock():
             self._still_armed()
-            snapshot.remove(path)
+            with _refused(path):
+                snapshot.remove(path)
 
     def run(self, command: Command) -> str:
         """Run a command that makes the change effective; return its output, raise GuardError if it fails."""
@@ -204,6 +206,14 @@ class Guard:
     def _still_armed(self) -> None:
         if self._state()["state"] != "armed":
             raise GuardError("too_late", label=self.label, timeout=self.timeout)
+
+
+@contextlib.contextmanager
+def _refused(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GuardError("refused_restored", path=path, number=error.errno or 0) from error
 
 
 def rollback(identifier: str, boot: bool = False) -> Dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any, Mapping
 
 _MESSAGES = {
@@ -67,6 +69,14 @@ _MESSAGES = {
         "ID`, ID being the name "
         "of that directory.",
     ),
+    "refused": (
+        "{path} ne peut pas être changé ({reason}) : {remedy}.",
+        "{path} cannot be changed ({reason}): {remedy}.",
+    ),
+    "refused_restored": (
+        "{path} ne peut pas être changé ({reason}) : {remedy}. L'état précédent a été rétabli.",
+        "{path} cannot be changed ({reason}): {remedy}. The previous state is back.",
+    ),
     "too_late": (
         "{label} : l'hôte est revenu de lui-même à l'état précédent au bout de {timeout} s, avant la "
         "confirmation. "
@@ -82,7 +92,31 @@ _MESSAGES = {
 }
 
 
+# Why the system refuses root itself, and what a person does about it.
+_REFUSALS = {
+    errno.EPERM: (
+        "quelqu'un l'a verrouillé, lui ou son dossier ; `lsattr -d` montre le drapeau i ou a, `chattr -ia` le retire",
+        "somebody locked it or its folder; `lsattr -d` shows the flag i or a, `chattr -ia` takes it away",
+    ),
+    errno.EBUSY: (
+        "quelque chose est monté dessus ; `findmnt` le montre, `umount` le retire",
+        "something is mounted on it; `findmnt` shows what, `umount` takes it away",
+    ),
+    errno.EROFS: (
+        "son système de fichiers est en lecture seule ; `findmnt -T` le montre, et `dmesg` souvent pourquoi",
+        "its file system is read-only; `findmnt -T` shows it, and `dmesg` often why",
+    ),
+    errno.ENOSPC: (
+        "son système de fichiers est plein ; `df -h` et `df -i` le montrent",
+        "its file system is full; see `df -h`, `df -i`",
+    ),
+}
+
+
 def text(code: str, lang: str, values: Mapping[str, Any]) -> str:
-    """Return one message (``fr`` or ``en``) with its values filled in."""
-    french, english = _MESSAGES[code]
-    return (english if lang == "en" else french).format(**values)
+    """Return one message (``fr`` or ``en``) with its values filled in; ``number``, an errno, gives reason and remedy."""
+    language = 1 if lang == "en" else 0
+    if "number" in values:
+        remedy = _REFUSALS.get(values["number"], ("levez cette cause puis relancez", "remove this cause and run again"))[language]
+        values = {**values, "reason": os.strerror(values["number"]), "remedy": remedy}
+    return _MESSAGES[code][language].format(**values)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgssi.toolkit.plugins.module_utils.locked import named
 
 DOCUMENTATION = """
 module: apt_state
@@ -161,7 +162,8 @@ class Apt:
         self.aside.append(str(path))
         self.told(path, "read by apt\n", f"set aside as {path.name}{ASIDE}\n")
         if not self.module.check_mode:
-            move_aside(path)
+            with named(self.module, path):
+                move_aside(path)
 
     def give_back(self, path: Path) -> None:
         """Give a file its name again; where somebody wrote a new one meanwhile, that one counts and both stay."""
@@ -171,7 +173,8 @@ class Apt:
         self.back.append(str(plain))
         self.told(plain, "set aside\n", "read by apt\n")
         if not self.module.check_mode:
-            path.rename(plain)
+            with named(self.module, path):
+                path.rename(plain)
 
     def sources(self, wanted: str, only_ours: bool) -> None:
         moved = len(self.aside) + len(self.back)
@@ -208,16 +211,16 @@ class Apt:
         if kept != ours and not self.module.check_mode:
             self.write(MEMORY, "".join(f"{name}\n" for name in sorted(kept)))
 
-    @staticmethod
-    def write(path: Path, text: str) -> None:
-        if not text:
-            path.unlink(missing_ok=True)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")
-        new.write_text(text, "utf-8")
-        new.chmod(0o644)
-        new.replace(path)
+    def write(self, path: Path, text: str) -> None:
+        with named(self.module, path):
+            if not text:
+                path.unlink(missing_ok=True)
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_name(f".{path.name}.new")
+            new.write_text(text, "utf-8")
+            new.chmod(0o644)
+            new.replace(path)
 
 
 def main() -> None:
@@ -247,10 +250,10 @@ def main() -> None:
     # Before our file is there (check mode on a bare host) its lists are not either, and nobody contradicts it.
     deviating = wrong() if Path(ours).exists() else [o for o in wrong() if not isinstance(wanted[o], list)]
     if deviating:
-        # What is read before ours has no say; lists and words of one program come from anywhere.
-        last = Path(ours).name
+        # What is read before ours has no say; lists and words of one program come from anywhere, and ours names no place.
+        last, places = Path(ours).name, [option for option in deviating if option.startswith("Dir::")]
         for path in saying(deviating, ours):
-            if path.name > last or path.parent == Path("/etc/apt") or _binary(path):
+            if path.name > last or path.parent == Path("/etc/apt") or _binary(path) or _names(path, places):
                 apt.set_aside(path)
     if not module.check_mode:
         left = wrong()

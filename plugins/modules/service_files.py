@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgssi.toolkit.plugins.module_utils.locked import named
 
 DOCUMENTATION = """
 module: service_files
@@ -200,7 +201,7 @@ def unit_commands(
         commands.append(["systemctl", "daemon-reload"])
     for unit, seen in zip(units, states, strict=True):
         touched = {path for path in changed if Path(path).name == unit["name"] or Path(path).parent.name == f"{unit['name']}.d"}
-        renewed = touched or _halted(seen["MainPID"]) or _newer(unit["restart_on"], changed, seen)
+        renewed = touched or _halted(seen) or _newer(unit["restart_on"], changed, seen)
         restart = unit["state"] == "started" and bool(renewed)
         loaded, active = seen["LoadState"] == "loaded", seen["ActiveState"] in ("active", "activating")
         if unit["state"] == "started" and active and not restart and unit.get("check"):
@@ -228,17 +229,20 @@ def _seen(module: AnsibleModule, names: list[str]) -> list[dict[str, str]]:
     """Return what systemd says of the units, asked once."""
     if not names:
         return []
-    wanted = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "DropInPaths", "ActiveEnterTimestamp", "MainPID")
+    wanted = ("LoadState", "ActiveState", "UnitFileState", "FragmentPath", "DropInPaths", "ActiveEnterTimestamp", "MainPID",
+              "FreezerState")  # fmt: skip
     _, out, _ = module.run_command(["systemctl", "show", "--timestamp=unix", "-p", ",".join(wanted), "--", *names])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.strip().split("\n\n")]
     blocks += [{}] * (len(names) - len(blocks))
     return [{key: block.get(key, "") for key in wanted} for block in blocks]
 
 
-def _halted(pid: str) -> bool:
-    """Tell whether a process was stopped by a signal: systemd goes on calling its service active."""
+def _halted(seen: dict[str, str]) -> bool:
+    """Tell whether a service was frozen, or its process stopped by a signal: systemd goes on calling it active."""
+    if seen["FreezerState"] in ("frozen", "freezing"):
+        return True
     try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2][:1] == "T"
+        return Path(f"/proc/{seen['MainPID']}/stat").read_text("utf-8", "replace").rpartition(") ")[2][:1] == "T"
     except OSError:
         return False
 
@@ -255,16 +259,19 @@ def main() -> None:
     )
     files = Files(module)
     for wanted in module.params["files"]:
-        files.apply(wanted)
+        with named(module, Path(wanted["path"])):
+            files.apply(wanted)
     listed = {wanted["path"] for wanted in module.params["files"]}
     for pattern in module.params["exclusive"]:
         for path in sorted(Path("/").glob(pattern.lstrip("/"))):
             if str(path) not in listed:
-                files.remove(path)
+                with named(module, path):
+                    files.remove(path)
     units = module.params["units"]
     states = _seen(module, [unit["name"] for unit in units])
     for path in overrides(units, states, listed):
-        files.remove(path)
+        with named(module, path):
+            files.remove(path)
     commands = unit_commands(units, states, files.changed, lambda check: module.run_command(shlex.split(check))[0] == 0)
     for command in commands:
         files.diffs.append({"before": "", "after": " ".join(command) + "\n", "after_header": "units", "before_header": "units"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pgssi.lab.lifecycle import Lab
 
@@ -29,20 +32,36 @@ java -version 2>&1 | grep -c 'Server VM'
 WORKING = ["200", "cardiologie", "1"]
 
 
-def server(host: str) -> Iterator[Lab]:
-    """Give the server on its first day, with Java, and take it away at the end."""
-    lab = Lab.load([str(INVENTORY), str(MACHINES)])
-    lab.reset(host)
+@dataclass(frozen=True)
+class Server:
+    """A server that its applications' supplier has left, and that the roles are run on."""
+
+    lab: Lab
+    name: str
+
+    def run(self, script: str) -> str:
+        """Run a script as root on it."""
+        return self.lab.machines.run(self.lab.model.hosts[self.name], "sh", "-euc", script, timeout=LONG)
+
+    def works(self) -> bool:
+        """Return whether all of its applications do what they are there for."""
+        return self.run(APPLICATIONS).split() == WORKING
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    """Run a test on these servers, one after the other."""
+    return pytest.mark.parametrize("server", names, indirect=True, scope="module")
+
+
+def first_day(name: str) -> Iterator[Server]:
+    """Give a server on its first day, with Java, and take it away at the end."""
+    given = Server(Lab.load([str(INVENTORY), str(MACHINES)]), name)
+    given.lab.reset(name)
     try:
-        run(lab, host, "DEBIAN_FRONTEND=noninteractive apt-get -q -q install -y --no-install-recommends default-jre-headless")
-        yield lab
+        given.run("DEBIAN_FRONTEND=noninteractive apt-get -q -q install -y --no-install-recommends default-jre-headless")
+        yield given
     finally:
-        lab.remove(host)
-
-
-def run(lab: Lab, host: str, script: str) -> str:
-    """Run a script as root on the server."""
-    return lab.machines.run(lab.model.hosts[host], "sh", "-euc", script, timeout=LONG)
+        given.lab.remove(name)
 
 
 def hardened(host: str, guides: Sequence[str], *more: str) -> list[Play]:
@@ -55,9 +74,9 @@ def changes(plays: Sequence[Play]) -> set[tuple[str, str]]:
     return set().union(*(one.changed() for one in plays))
 
 
-def faults(host: str, guides: Sequence[str], directory: Path) -> dict[str, str]:
-    """Return the rules of these guides that are not held at palier 3, with what is said of them."""
-    chosen = [word for guide in guides for word in ("-g", guide)]
+def faults(host: str, guides: Sequence[str], directory: Path, rules: Collection[str] = ()) -> dict[str, str]:
+    """Return the rules of these guides, or those named, that are not held at palier 3, with what is said of them."""
+    chosen = [word for guide in guides for word in ("-g", guide)] + [word for rule in sorted(rules) for word in ("--rule", rule)]
     found = verify(directory, "-i", str(MACHINES), "--limit", host, *chosen, "--acting", "-e", "site_palier=3", timeout=LONG)
     mine = [one for one in found["verdicts"] if one["host"] == host]
     assert {"conforme"} <= {one["verdict"] for one in mine}, "nothing was seen to hold"
@@ -68,7 +87,7 @@ def faults(host: str, guides: Sequence[str], directory: Path) -> dict[str, str]:
 def red_then_green(host: str, guides: Sequence[str], directory: Path) -> None:
     """Do the breaks of these guides: green before, red after, green once the role ran again; then a run changes nothing.
 
-    What an earlier break had already turned red waits until the role has run.
+    What an earlier break had already turned red waits until the role has run; once nothing waits, every rule is looked at.
     """
     todo: list[Any] = [one for guide in guides for one in breaks_of(guide, INVENTORIES) if one["host"] == host]
     todo = [one for one in todo if one["rule"] not in ELSEWHERE]
@@ -80,7 +99,8 @@ def red_then_green(host: str, guides: Sequence[str], directory: Path) -> None:
         assert broken, f"not green before their breaks: {outcomes}"
         assert [one for one in broken if one["after"] != "non_conforme"] == [], "not red after its break"
         hardened(host, guides)
-        assert faults(host, guides, directory / f"after{turn}") == {}, "still red after the role ran once more"
+        only = {one["rule"] for one in broken} if waiting else ()
+        assert faults(host, guides, directory / f"after{turn}", only) == {}, "still red after the role ran once more"
         todo = [one for one in todo if one["rule"] in waiting]
         if not todo:
             break

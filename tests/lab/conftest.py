@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+import warnings
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from pgssi.lab.lifecycle import Lab
 from pgssi.paths import ROOT
 
+from .baseline_site import Server, first_day
 from .media_station import MACHINES, Station
 from .support import INVENTORY
 
@@ -62,9 +65,25 @@ def station(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ready = Station(machines, name, tmp_path_factory.mktemp("journal") / "evidence")
     try:
         ready.install().succeeded()
+        ready.hurry()
         yield ready
+        if late := ready.complaints("time(d )?out|hung|polled"):
+            warnings.warn(f"{name} a attendu ses disques :\n{late}", stacklevel=1)
     finally:
         machines.remove(name)
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server as its applications' supplier left it; the tests say which (``on``)."""
+    yield from first_day(request.param)
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Say when each test ended and how long it took, as it goes: a run that is cut says where the time went."""
+    if report.when != "call" or not report.passed:
+        return None
+    return "passed", ".", f"PASSED at {time.strftime('%H:%M:%S')} after {report.duration:.0f} s"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shlex
 import struct
+import subprocess
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 from pgssi.lab.lifecycle import Lab
 from pgssi.lab.machine import Disk, Machine
-from pgssi.lab.qemu import Qemu
+from pgssi.lab.qemu import Qemu, QemuError
 from pgssi.paths import ROOT
 
 from .support import Play, play
@@ -30,8 +32,14 @@ mkdir -p /etc/mdadm; echo 'AUTO -all' > /etc/mdadm/mdadm.conf
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends cryptsetup-bin mdadm >/dev/null
 {BY}
 """
+# When a disk does not answer, the kernel looks by itself after 30 s whether the answer was lost; each time, for a lost interrupt.
+IMPATIENT = """
+for t in /sys/block/sd*/device/timeout; do [ ! -e "$t" ] || echo 10 > "$t"; done
+for t in /sys/block/nvme*/queue/io_timeout; do [ ! -e "$t" ] || echo 10000 > "$t"; done
+"""
+COMPLAINTS = "dmesg --level=emerg,alert,crit,err,warn | grep -iE {} | tail -n 20"
 OPERATOR = os.environ.get("SUDO_USER") or getpass.getuser()  # who erases: whoever is logged in
-END = 3600.0  # seconds that a command may take under emulation, on a machine that is busy with something else
+END = 900.0  # seconds that a command may take under emulation, on a machine that is busy with something else; 10 in quiet
 
 
 def table(size: int) -> bytes:
@@ -74,14 +82,30 @@ class Station:
         self.qemu.off()
         self.host = replace(self.host, machine=replace(self.hardware, disks=tuple(disks)))
         self.lab.machines.start(self.host)
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Have its kernel look after 10 s for the answer of a disk."""
+        self.run("sh", "-ec", IMPATIENT)
+
+    def complaints(self, about: str = ".") -> str:
+        """Return the last errors and warnings of its kernel that match a regular expression; nothing when it is off."""
+        if not self.qemu.pid():
+            return ""
+        return self.lab.machines.run(self.host, "sh", "-c", COMPLAINTS.format(shlex.quote(about)), timeout=120)
 
     def serial(self, name: str) -> str:
         """Return the serial number of a disk."""
         return next(disk.serial for disk in self.hardware.disks if disk.name == name)
 
     def run(self, *words: str, stdin: str = "", timeout: float = END) -> str:
-        """Run a command as root."""
-        return self.lab.machines.run(self.host, *words, stdin=stdin.encode(), timeout=timeout)
+        """Run a command as root; one that does not end says what the machine's kernel complains about."""
+        try:
+            return self.lab.machines.run(self.host, *words, stdin=stdin.encode(), timeout=timeout)
+        except QemuError as error:
+            if not isinstance(error.__cause__, subprocess.TimeoutExpired):
+                raise
+            raise QemuError(f"{error}\n{self.complaints()}") from error
 
     def media(self, *words: str, stdin: str = "", refused: bool = False) -> Any:
         """Run the program; return what it answers, or its refusals."""

@@ -123,14 +123,14 @@ def sabotage(
 
 
 def _sabotaged(todo: list[dict[str, str]], directory: Path) -> list[Mapping[str, Any]]:
-    """Do these breaks, three hosts at a time, those with the most breaks first."""
+    """Do these breaks, six hosts at a time, those with the most breaks first."""
     hosts, by_host = load_inventory([str(INVENTORY)]).hosts, defaultdict(list)
     for one in todo:
         by_host[one["host"]].append(one)
     waves: tuple[list[str], ...] = ([], [], [])
     for name in sorted(by_host, key=lambda name: -len(by_host[name])):
         waves[0 if FIRST in hosts[name].groups else 2 if LAST in hosts[name].groups else 1].append(name)
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(6) as pool:
         done = [list(pool.map(lambda name: sabotage(name, by_host[name], directory), wave)) for wave in waves]
     return [outcome for wave in done for found in wave for outcome in found]
 

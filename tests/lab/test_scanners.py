@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from pgssi.lab.lifecycle import Lab
 from pgssi.lab.scanners import HOURS, PROFILES, accepted, lynis, openscap, rules_of, ssh_audit, unexplained, unused
 from pgssi.paths import ROOT
 
-from .baseline_site import GUIDES, hardened, server
+from .baseline_site import GUIDES, Server, hardened, on
 
-HOST = "srv1"
+pytestmark = on("srv1")
 FETCHED = ROOT / ".cache" / "scanners"
 CONTENT = FETCHED / "usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml"
 # As measured on all of the 324 rules.
@@ -27,19 +26,18 @@ FAILED_AT_MOST = {"minimal": 7, "intermediary": 43, "enhanced": 55}
 
 
 @pytest.fixture(scope="module")
-def lab_of_server() -> Iterator[Lab]:
+def scanned(server: Server) -> Server:
     """The server at palier 3; without the scanners' own files the run stops here and says how to fetch them."""
     assert CONTENT.exists(), f"{CONTENT} is missing: run lab/setup/scanners"
-    for lab in server(HOST):
-        hardened(HOST, GUIDES, "-e", json.dumps({"system_hardening_boot": ["memory", "costly", "iommu"]}))
-        yield lab
+    hardened(server.name, GUIDES, "-e", json.dumps({"system_hardening_boot": ["memory", "costly", "iommu"]}))
+    return server
 
 
 @pytest.fixture(scope="module")
-def run(lab_of_server: Lab) -> Callable[[str, bytes], str]:
+def run(scanned: Server) -> Callable[[str, bytes], str]:
     """A shell script as root on the server."""
-    host = lab_of_server.model.hosts[HOST]
-    return lambda script, stdin: lab_of_server.machines.run(host, "sh", "-euc", script, stdin=stdin, timeout=HOURS)
+    host = scanned.lab.model.hosts[scanned.name]
+    return lambda script, stdin: scanned.lab.machines.run(host, "sh", "-euc", script, stdin=stdin, timeout=HOURS)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +66,8 @@ def test_lynis(run: Callable[[str, bytes], str]) -> None:
     assert unexplained(lynis(run).warnings, "lynis", accepted()) == []
 
 
-def test_ssh_audit(lab_of_server: Lab) -> None:
+def test_ssh_audit(scanned: Server) -> None:
     """ssh-audit fails nothing and warns of nothing."""
-    host = lab_of_server.model.hosts[HOST]
+    host = scanned.lab.model.hosts[scanned.name]
     program = [sys.executable, str(Path(__file__).with_name("run_ssh_audit.py")), str(FETCHED / "usr/lib/python3/dist-packages")]
     assert ssh_audit(program, host.address, host.port) == {"fail": [], "warn": []}

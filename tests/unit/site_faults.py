@@ -63,6 +63,7 @@ BAD: list[tuple[tuple[Any, ...], Any, str, str]] = [
     (("site_maintenance_window", 0), {"starts": "03:00", "ends": "03:10"}, "site.yml", "au moins 30 minutes"),
     (("site_package_sources", 0, "uris"), ["lab-repo"], "site.yml", "https://"),
     (("site_package_sources", 0, "signed_by"), "lab", "site.yml", "trousseau"),
+    (("site_package_sources", 0, "keyring_sha256"), "1234", "site.yml", "sha256sum"),
     (("site_package_sources", 0, "security"), "Debian-Security", "site.yml", "label=Debian-Security"),
     (("site_package_sources", 0, "trusted"), True, "site.yml", "clé inconnue"),
     (("site_package_sources", None), SOURCE, "site.yml", "déjà pris"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import random
@@ -120,7 +121,8 @@ def test_replace_leaves_nothing_beside(tmp_path: Path) -> None:
 
 def test_messages_fill_in_both_languages() -> None:
     """Every message exists in French and English with the same values."""
-    values = {name: name for name in ("label", "reason", "command", "status", "output", "timeout", "directory")}
+    names = ("label", "reason", "command", "status", "output", "timeout", "directory", "path")
+    values = {name: name for name in names} | {"number": errno.EPERM}
     for code in messages._MESSAGES:
         french, english = (messages.text(code, lang, values) for lang in ("fr", "en"))
         assert french != english and "{" not in french + english

@@ -156,3 +156,21 @@ def test_processes_are_hidden_and_shown_again(tmp_path: Path, monkeypatch: pytes
     assert done == [(2, 4), (0, 0)]
     with pytest.raises(OSError, match="system_hardening_process_watchers"):
         correct(processes, Host(hidden="nobody-here"))
+
+
+def test_defaults_of_accounts_are_set_in_both_files_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last line of a key counts, in the words of each file; without adduser nothing is missing."""
+    accounts = part("accounts")
+    monkeypatch.setattr(accounts, "DEFS", tmp_path / "login.defs")
+    monkeypatch.setattr(accounts, "ADDUSER", tmp_path / "adduser.conf")
+    (tmp_path / "login.defs").write_text("# HOME_MODE 0755\nHOME_MODE\t0700\nHOME_MODE 0755\n", "ascii")
+    host = Host(accounts={"HOME_MODE": "0700", "DIR_MODE": "0700"})
+    assert len(correct(accounts, host)) == 1
+    (tmp_path / "adduser.conf").write_text('#DIR_MODE=0700\nDIR_MODE="0755"\n', "ascii")
+    assert len(correct(accounts, host)) == 1
+    assert correct(accounts, host) == []
+    assert (tmp_path / "adduser.conf").read_text("ascii") == "#DIR_MODE=0700\nDIR_MODE=0700\n"
+    assert (tmp_path / "login.defs").read_text("ascii") == "# HOME_MODE 0755\nHOME_MODE 0700\n"
+    host.wanted = {"accounts": {}}
+    assert len(correct(accounts, host)) == 2
+    assert (tmp_path / "adduser.conf").read_text("ascii") == "#DIR_MODE=0700\nDIR_MODE=0755\n"

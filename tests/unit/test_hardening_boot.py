@@ -85,7 +85,7 @@ def test_what_is_asked_for_comes_last_and_what_switches_off_goes(grub: ModuleTyp
     """Every entry gets the parameters and loses the words that switch off; then nothing is left to do; lowered, all goes back."""
     before = (tmp_path / "grub.cfg").read_text("utf-8")
     (tmp_path / "default" / "grub.d" / "vendor.cfg").write_text(
-        'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT mitigations=off slab_nomerge=no dyndbg=*"\n', "utf-8"
+        'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT mitigations=\\"off\\" slab-nomerge=no dyndbg=*"\n', "utf-8"
     )
     host = asked(memory=["slab_nomerge=yes"], iommu=["iommu=force"])
     assert correct(grub, host)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import signal
 import subprocess
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ansible_collections.pgssi.toolkit.plugins.module_utils.locked import named
 
 from pgssi.paths import ROOT
 
-RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestamp": "", "MainPID": "0"}
+RUNNING = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "ActiveEnterTimestamp": "", "MainPID": "0",
+           "FreezerState": "running"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +75,27 @@ def test_service_that_a_signal_has_stopped_is_restarted(module: ModuleType) -> N
             assert module.unit_commands([unit()], [seen], [], bool) == []
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(("state", "wanted"), [("frozen", [["systemctl", "restart", "a.service"]]), ("running", []), ("", [])])
+def test_service_that_is_frozen_is_restarted(module: ModuleType, state: str, wanted: list[list[str]]) -> None:
+    """systemd calls it active; a release without a freezer says nothing of it."""
+    assert module.unit_commands([unit()], [RUNNING | {"FreezerState": state}], [], bool) == wanted
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EPERM, "chattr -ia"), (errno.EBUSY, "findmnt"), (errno.EIO, "remove this cause")]
+)
+def test_file_that_root_may_not_change_is_named(number: int, said: str) -> None:
+    """Not a traceback: which file, why, and what a person does."""
+
+    class Ended(Exception):
+        pass
+
+    class Module:
+        @staticmethod
+        def fail_json(msg: str) -> None:
+            raise Ended(msg)
+
+    with pytest.raises(Ended, match=f"^/etc/motd cannot be changed .*{said}"), named(Module(), Path("/etc/motd")):
+        raise OSError(number, "refused", "/etc/.motd.x")

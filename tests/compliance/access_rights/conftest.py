@@ -267,11 +267,12 @@ def sudo_defaults(sudo_policy: Mapping[str, Any], matrix: Mapping[str, Account],
 
 @pytest.fixture(scope="session")
 def on_host(host: Any) -> Callable[..., Any]:
-    """``on_host("change", login=…)``: a task of on_host.py, on the host."""
+    """``on_host("change", login=…)``: a task of on_host.py, on the host. apart: outside of this login, as a service is."""
 
-    def run(task: str, timeout: float = 60, **arguments: Any) -> Any:
+    def run(task: str, timeout: float = 60, *, apart: bool = False, **arguments: Any) -> Any:
         asked = json.dumps({"task": task, **arguments})
-        result = host.run("python3 -I -c %s %s", SCRIPT, asked, timeout=timeout)
+        first = "systemd-run --quiet --pipe --wait " if apart else ""
+        result = host.run(f"{first}python3 -I -c %s %s", SCRIPT, asked, timeout=timeout)
         if result.rc != 0:
             raise RuntimeError(result.stderr[-400:])
         return json.loads(result.stdout)

@@ -160,6 +160,28 @@ def session(service, login):
     return pam(service, login, ("pam_open_session", "pam_close_session"), lambda _: "")
 
 
+def umasks(login, names):
+    """Return the umask with which PAM opens a session at each of these services, as far as they are on the host."""
+    found = {}
+    for name in names:
+        if not any(Path(folder, name).is_file() for folder in ("/etc/pam.d", "/usr/lib/pam.d")):
+            continue
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:  # the umask, and the session, go with this process
+            os.umask(0o022)
+            code = pam(name, login, ("pam_open_session",), lambda _: "")
+            os.write(writer, json.dumps([code, os.umask(0)]).encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            code, mask = json.loads(stream.read() or b"[1, 0]")
+        os.waitpid(child, 0)
+        if code == 0:
+            found[name] = mask
+    return found
+
+
 def services(login, password, wrong, weak, names):
     """Try a throw-away account at each PAM service as its holder could; return what each lets through.
 
@@ -206,6 +228,7 @@ TASKS = {
     "change": change,
     "authenticate": authenticate,
     "session": session,
+    "umasks": umasks,
     "services": services,
     "talk": lambda login, argv, answers: dict(zip(("status", "said"), talk(login, argv, answers), strict=True)),
 }

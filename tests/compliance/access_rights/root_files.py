@@ -16,10 +16,20 @@ TREES = (
     "/etc/anacrontab", "/etc/systemd", "/run/systemd/system", "/usr/lib/systemd", "/etc/pam.d", "/usr/lib/pam.d",
     "/usr/share/pam-configs", "/etc/security", "/etc/profile.d", "/etc/profile", "/etc/bash.bashrc", "/etc/environment",
     "/etc/rc.local", "/etc/init.d", "/etc/sudoers", "/etc/sudoers.d", "/etc/sudo.conf", "/etc/ssh", "/etc/ld.so.preload",
-    "/etc/ld.so.conf.d", "/usr/local", "/var/spool/cron/crontabs", "/root/.profile", "/root/.bashrc",
+    "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/usr/local", "/var/spool/cron/crontabs", "/root/.profile", "/root/.bashrc",
+    "/root/.bash_profile", "/root/.bash_login", "/root/.bash_logout", "/root/.ssh", "/etc/apt/apt.conf", "/etc/apt/apt.conf.d",
+    "/etc/default", "/etc/dhcp", "/etc/environment.d", "/etc/grub.d", "/etc/initramfs-tools", "/etc/kernel",
+    "/etc/logrotate.conf", "/etc/logrotate.d", "/etc/modprobe.d", "/etc/network", "/etc/NetworkManager/dispatcher.d",
+    "/etc/networkd-dispatcher", "/etc/sysctl.d", "/etc/tmpfiles.d", "/etc/udev", "/etc/update-motd.d",
 )  # fmt: skip
+# Programs and libraries of the system; packages give some of them to accounts of services (at).
+SYSTEM = ("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec")
 CRONTABS = "/var/spool/cron/crontabs"
 SCRIPT = re.compile(r"(?:^|(?<=[\s;&|=('\"]))(/[\w./+-]+)")
+FOLDER = re.compile(r"\brun-parts\b[^;&|]*?\s(/[\w./+-]+)")  # everything in it is run
+INSIDE = re.compile(r"\bcd\s+(/[\w./+-]+)\s*(?:&&|;)\s*(?:(?:ba|da)?sh\s+|python3?\s+|\.\s+)?(?:\./)?([\w.+-][\w./+-]*)")
+OF_ANOTHER = re.compile(r"^User=(?!root$).", re.MULTILINE)
+EXECUTED = "ExecStart,ExecStartPre,ExecStartPost,ExecReload,ExecCondition,ExecStop,ExecStopPost"
 USER, GROUP, MASK = 0x02, 0x08, 0x10  # tags of an access list
 
 
@@ -46,7 +56,7 @@ def loose(path, groups):
     if stat.S_ISLNK(now.st_mode) or stat.S_ISCHR(now.st_mode):
         return ""
     sticky = stat.S_ISDIR(now.st_mode) and now.st_mode & stat.S_ISVTX
-    if now.st_uid:
+    if now.st_uid and (now.st_uid >= 1000 or not path.startswith(SYSTEM)):
         return "propriétaire"
     if now.st_mode & 0o002 and not sticky:
         return "tous"
@@ -59,7 +69,7 @@ def loose(path, groups):
 
 def trees():
     """Yield every file of the trees; the crontabs of people are theirs."""
-    for tree in filter(os.path.lexists, TREES):
+    for tree in filter(os.path.lexists, (*TREES, *SYSTEM)):
         yield tree
         for folder, names, plain in os.walk(tree):
             if folder == CRONTABS:
@@ -67,7 +77,7 @@ def trees():
             yield from (f"{folder}/{name}" for name in (*names, *plain))
 
 
-def commands():
+def commands(units):
     """Yield the command lines that cron and systemd run as root."""
     for path in (Path("/etc/crontab"), *sorted(Path("/etc/cron.d").glob("*"))):
         for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
@@ -76,21 +86,50 @@ def commands():
                 yield words[-1]
     own = Path(CRONTABS, "root")
     yield from own.read_text("utf-8", "replace").splitlines() if own.is_file() else ()
-    asked = ["systemctl", "show", "--type=service", "*", "--property=ExecStart,ExecStartPre,ExecStartPost,ExecReload,User"]
-    shown = subprocess.run(asked, capture_output=True, check=False).stdout.decode("utf-8", "replace")
-    for unit in shown.split("\n\n"):
-        if not re.search(r"^User=(?!root$).", unit, re.MULTILINE):
+    for unit in units:
+        if not OF_ANOTHER.search(unit):
             yield from re.findall(r"argv\[\]=(.*?) ; ", unit)
 
 
+def services():
+    """Return what systemd says of each service that it knows."""
+    asked = ["systemctl", "show", "--type=service", "*", f"--property={EXECUTED},User,FragmentPath,DropInPaths,EnvironmentFiles"]
+    return subprocess.run(asked, capture_output=True, check=False).stdout.decode("utf-8", "replace").split("\n\n")
+
+
+def obeyed(units):
+    """Yield the files, wherever they stand, that say what a service runs and as whom; for root, in which environment too."""
+    for unit in units:
+        said = "FragmentPath|DropInPaths" + ("" if OF_ANOTHER.search(unit) else "|EnvironmentFiles")
+        for line in re.findall(rf"^(?:{said})=(.*)", unit, re.MULTILINE):
+            yield from (word for word in line.split() if word.startswith("/"))
+
+
+def libraries():
+    """Yield what the loader of every program takes from elsewhere: libraries to load first, folders to search."""
+    for path in (Path("/etc/ld.so.preload"), Path("/etc/ld.so.conf"), *sorted(Path("/etc/ld.so.conf.d").glob("*.conf"))):
+        for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+            yield from (word for word in re.split(r"[\s:]+", line.partition("#")[0]) if word.startswith("/"))
+
+
+def run_from(line):
+    """Yield the files that a command line runs: those that it names, those of a folder given to run-parts, those below a cd."""
+    for name in (*SCRIPT.findall(line), *(f"{folder}/{name}" for folder, name in INSIDE.findall(line))):
+        if Path(name).is_file() and (os.access(name, os.X_OK) or name.endswith((".sh", ".py", ".pl"))):
+            yield name
+    for folder in filter(Path.is_dir, map(Path, FOLDER.findall(line))):
+        yield from (str(folder), *map(str, folder.iterdir()))
+
+
 def programs():
-    """Yield the scripts and programs of those lines, links followed, with the folders that lead to them."""
-    found = set()
-    for line in commands():
-        for name in SCRIPT.findall(line):
-            if Path(name).is_file() and (os.access(name, os.X_OK) or name.endswith((".sh", ".py", ".pl"))):
-                for path in (Path(name), Path(os.path.realpath(name))):
-                    found |= {path, *path.parents}
+    """Yield what root runs and obeys elsewhere, links followed, with the folders that lead to it."""
+    found, units = set(), services()
+    named = [name for line in commands(units) for name in run_from(line)]
+    for library in filter(Path.exists, map(Path, libraries())):
+        named += [str(library), *(map(str, library.iterdir()) if library.is_dir() else ())]
+    for name in (*named, *filter(os.path.isfile, obeyed(units))):
+        for path in (Path(name), Path(os.path.realpath(name))):
+            found |= {path, *path.parents}
     yield from sorted(str(path) for path in found)
 
 

@@ -17,6 +17,13 @@ MUST_CHANGE = re.compile(
     "(?i)expired|required to change|password change required|expiré|changer (votre|le) mot de passe|mot de passe .*périmé"
 )
 ENVELOPES = "for f in /var/lib/pgssi/accounts/*; do [ -f $f ] && echo ${f##*/} $(cat $f); done; true"
+# Copies of shadow on the local disks that somebody else than their owner may read.
+COPIES = r"""
+for top in $(findmnt -rnuo TARGET -t ext2,ext3,ext4,xfs,btrfs,f2fs,zfs,overlay,tmpfs); do
+    find "$top" -xdev -type f -name '*shadow*' -size -4096 -perm /0044 ! -path '/etc/*' \
+        -exec grep -laE '^[^:]+:!*[$](y|gy|1|2[abxy]|5|6|7)[$]' {} + 2>/dev/null
+done | grep -v "['[:space:]]" | sort -u; true
+"""
 ISSUE = "/usr/local/sbin/pgssi-initial-password"
 
 
@@ -253,12 +260,13 @@ def test_new_hash(visitor, draw, observe):
 
 
 @pytest.mark.rule("password-files-private")
-def test_password_files(host, people, observe):
-    """Every ordinary account, nobody included, is asked whether it could open a password file or a copy of it."""
+def test_password_files(host, facts, people, observe):
+    """Every ordinary account, nobody included, is asked whether it could open a password file or a copy, wherever it lies."""
     names = "/etc/*shadow* /etc/security/*opasswd* /var/backups/*shadow*"
+    copies = facts("access-shadow-copies", COPIES, timeout=600).splitlines()
     group = set(people.groups.get("shadow", ["", "", "", ""])[3].split(","))
     logins = [login for login in people.passwd if people.uid(login) > 0 and login not in group]
-    tried = f'for f in {names}; do [ -f "$f" ] && [ -r "$f" ] && echo "$f"; done'
+    tried = f'for f in {names} {shlex.join(copies)}; do [ -f "$f" ] && [ -r "$f" ] && echo "$f"; done'
     script = f'for l; do setpriv --reuid="$l" --regid=nogroup --init-groups sh -c {shlex.quote(tried)}; done | sort -u; true'
     opened = host.run("sh -c %s sh " + " ".join(map(shlex.quote, logins)), script).stdout.split()
     loose = host.run(f"find {names} -type f -perm /0037 2>/dev/null").stdout.split()

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from pgssi.habilitations import declared_groups, fingerprint
+from pgssi.verify import not_verified
 from pgssi.verify.sshd_views import DEFAULT, views
 from pgssi.verify.timers import DAY, timer
 
 ROOT_FILES = Path(__file__).with_name("root_files.py").read_text("utf-8")
 OURS = {"pgssi-sudo", "pgssi-break-glass"}
 ROOT_GROUPS = ("disk", "docker", "incus", "incus-admin", "kmem", "libvirt", "lxd", "root", "shadow", "staff", "sudo", "wheel")
+SESSIONS = ("sshd", "login", "cron", "atd", "systemd-user", "gdm-password", "lightdm", "sddm", "xrdp-sesman")
+OWN_UMASK = re.compile(r"\bumask=([0-7]{1,4})\b")  # in the comment of an account, where pam_umask takes it before anything else
 HOMES = "getent passwd | awk -F: '$3 >= 1000 && $3 != 65534 {print $6}' | sort -u"
 # Folders of the system that accounts without a home of their own name as theirs.
 SHARED_HOMES = re.compile(
@@ -196,14 +199,14 @@ def test_root_groups(people, matrix, observe):
 @pytest.mark.rule("root-jobs-not-writable")
 def test_root_jobs(facts, observe):
     """One search over what root executes lists files that another account owns or may write, access lists included."""
-    found = facts("access-root-files", f"python3 -I -c {shlex.quote(ROOT_FILES)}", timeout=60).splitlines()
+    found = facts("access-root-files", f"python3 -I -c {shlex.quote(ROOT_FILES)}", timeout=300).splitlines()
     observe(f"{len(found)} fichiers de root modifiables par un autre compte")
     assert not found, f"modifiable par un autre compte : {', '.join(found[:5])}"
 
 
 @pytest.mark.rule("home-private")
-def test_homes(host, facts, observe):
-    """The unprivileged account nobody tries to list every home directory, links followed, and their modes are read."""
+def test_homes(host, facts, people, observe):
+    """Nobody tries to list every home, links followed, as does every account where there is an access list; modes are read."""
     homes = [home for home in facts("access-homes", HOMES).splitlines() if not SHARED_HOMES.search(home)]
     given = " ".join(map(shlex.quote, homes))
     script = 'for h; do ls "$h/." >/dev/null 2>&1 && printf "%s\\n" "$h"; done; true'
@@ -214,17 +217,31 @@ def test_homes(host, facts, observe):
     modes = f'for h in {given}; do [ -d "$h" ] && find "$h/." -maxdepth 0 -perm /0027; done; true'
     loose = facts("access-homes-mode", modes).splitlines()
     assert not loose, f"ouvert au groupe ou aux autres : {', '.join(loose)}"
+    # What an access list gives to one account, nobody does not have and the mode does not show.
+    tried = (
+        'login=$1; shift; for h; do [ "$(stat -Lc %U "$h")" = "$login" ] || id -Gn "$login" | tr " " "\\n" | '
+        'grep -qxF "$(stat -Lc %G "$h")" || ! setpriv --reuid="$login" --regid=nogroup --init-groups test -r "$h" '
+        '|| printf "%s (%s)\\n" "$h" "$login"; done; true'
+    )
+    listed = f'for h in {given}; do [ -d "$h" ] && LC_ALL=C ls -ld "$h/." | grep -q "^[^ ]*+" && printf "%s\\n" "$h"; done; true'
+    named = [home for home in facts("access-homes-listed", listed).splitlines() if home]
+    others = [login for login in people.passwd if people.uid(login) > 0] if named else []
+    homes = " ".join(map(shlex.quote, named)).replace("%", "%%")
+    able = [line for login in others for line in host.run(f"sh -c %s sh %s {homes}", tried, login).stdout.splitlines()]
+    assert not able, f"ouvert par une liste d'accès : {', '.join(able[:5])}"
 
 
 @pytest.mark.rule("su-restricted")
 @pytest.mark.acts
 def test_su(new_visitor, on_host, observe):
-    """A throw-away account gives su the right password of another one, on a terminal, and is refused."""
+    """A throw-away account gives su, then su -, the right password of another one, on a terminal, and is refused."""
     one, two = new_visitor(), new_visitor()
-    answer = on_host("talk", login=one.login, argv=["su", two.login, "-c", "echo ENTREE"], answers=[two.password])
-    entered = "ENTREE" in answer["said"]
-    observe(f"su avec le bon mot de passe : {'accepté' if entered else 'refusé'}")
-    assert not entered, "un compte ordinaire prend une autre identité par su"
+    entered = []
+    for argv in (["su"], ["su", "-"]):  # each asks a PAM service of its own: su, su-l
+        answer = on_host("talk", login=one.login, argv=[*argv, two.login, "-c", "echo ENTREE"], answers=[two.password])
+        entered += [" ".join(argv)] if "ENTREE" in answer["said"] else []
+    observe(f"su et su - avec le bon mot de passe : {len(entered)} accepté(s) sur 2")
+    assert not entered, f"un compte ordinaire prend une autre identité par {' et '.join(entered)}"
 
 
 @pytest.mark.rule("remote-accounts-secured")
@@ -257,3 +274,24 @@ def test_new_files(visitor, ssh_in, observe):
     ]
     observe(f"fichier créé par une commande, un shell de connexion, un shell ordinaire : {', '.join(modes)}")
     assert set(modes) == {"600"}, f"un fichier créé par un utilisateur a le mode {', '.join(sorted(set(modes) - {'600'}))}"
+
+
+@pytest.mark.rule("umask-restrictive")
+@pytest.mark.acts
+def test_no_other_way_is_looser(visitor, people, on_host, observe):
+    """PAM opens a session of a throw-away account at each service: none has a looser umask than sshd; no account has its own."""
+    # The kernel lets nobody who has logged in open a session as somebody else (pam_loginuid).
+    seen = on_host("umasks", apart=True, login=visitor.login, names=SESSIONS)
+    if not seen:
+        not_verified("PAM n'ouvre de session à aucun service")
+    # Where sshd's is loose too, profiles may do it: what the other test has seen.
+    strict = seen.get("sshd", 0) & 0o077 == 0o077
+    loose = [f"{name} {mask:03o}" for name, mask in seen.items() if strict and mask & 0o077 != 0o077]
+    own = [
+        login
+        for login, fields in people.passwd.items()
+        if (given := OWN_UMASK.search(fields[4])) and int(given[1], 8) & 0o077 != 0o077
+    ]
+    observe(", ".join(f"{name} {mask:03o}" for name, mask in seen.items()) or "aucune session ouverte")
+    assert not loose, f"session ouverte avec un umask plus large : {', '.join(loose)}"
+    assert not own, f"umask à soi dans la base des comptes : {', '.join(own)}"

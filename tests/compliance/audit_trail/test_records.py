@@ -19,6 +19,8 @@ from .conftest import LATER
 
 Observe = Callable[[str], None]
 REFUSED = r"(FAILED SU|authentication failure).*nobody"
+# Where records are sent to, besides where this host is connected: syslog, RELP, syslog over TLS.
+PORTS = frozenset({514, 601, 6514})
 STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}(Z|[+-]\d\d:\d\d)")
 
 
@@ -81,11 +83,14 @@ def test_record_names_its_source(
 @pytest.mark.acts
 def test_record_waits_for_the_server(host: Host, keepers: Any, marker: str, observe: Observe) -> None:
     """The way to the log servers is cut, a line written, the log services restarted; the way opens and the line arrives, once."""
-    prefixes = [f"{one.address}/{128 if ':' in one.address else 32}" for one in keepers]
-    control = host.check_output('echo "${SSH_CONNECTION%% *}"').strip()
-    assert control not in {one.address for one in keepers}, "le poste de contrôle est un serveur de journaux"
-    cut = "; ".join(f"ip route add blackhole {one}" for one in prefixes)
-    mend = "; ".join(f"ip route del blackhole {one}" for one in prefixes)
+    # Only what this host itself sends: what it forwards for others, and what it answers, passes.
+    rules = [
+        f"{'-6 ' if ':' in one.address else ''}rule {{}} iif lo to {one.address} dport {port} type blackhole"
+        for one in keepers
+        for port in sorted(_doors(host, one))
+    ]
+    cut = "; ".join(f"ip {rule.format('add')}" for rule in rules)
+    mend = "; ".join(f"ip {rule.format('del')}" for rule in rules)
     # Whatever becomes of this test, the host mends its way by itself.
     unit = f"pgssi-mend-{secrets.token_hex(4)}"
     timer = host.run("systemd-run --on-active=90 --unit=%s sh -c %s", unit, mend)
@@ -96,7 +101,7 @@ def test_record_waits_for_the_server(host: Host, keepers: Any, marker: str, obse
             f"{cut}; sleep 1; logger --tag pgssi-essai -- {marker}; sleep 6; "
             "systemctl try-restart rsyslog.service pgssi-log-sender.service; sleep 2"
         )
-        if "blackhole" not in host.run("ip route; ip -6 route").stdout:
+        if host.run("ip rule; ip -6 rule").stdout.count("blackhole") < len(rules):
             not_verified(f"le chemin n'a pas pu être coupé : {done.stderr.strip()[-120:]}")
         early = [one.name for one in keepers if one.lines(marker)]
     finally:
@@ -109,6 +114,17 @@ def test_record_waits_for_the_server(host: Host, keepers: Any, marker: str, obse
         observe(f"après, sur {keeper.name} : {count} exemplaire(s)")
         assert count, f"la trace écrite pendant la coupure est perdue pour {keeper.name}"
         assert count == 1, f"{keeper.name} a gardé la trace {count} fois"
+
+
+def _doors(host: Host, keeper: Any) -> set[int]:
+    """Return the ports of a log server that records of this host may be going to."""
+    here = {line.split()[3].rpartition(":")[2] for line in host.check_output("ss -Hltn").splitlines()}
+    doors = PORTS | {keeper.port}
+    for line in host.check_output("ss -Htunp dst %s", keeper.address).splitlines():
+        _, _, _, _, local, peer, *process = line.split()
+        if local.rpartition(":")[2] not in here and '(("ssh"' not in " ".join(process):
+            doors |= {int(peer.rpartition(":")[2])}
+    return doors
 
 
 @pytest.mark.rule("local-records-expire")

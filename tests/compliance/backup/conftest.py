@@ -239,7 +239,7 @@ def marked_run(host: Host, site: Mapping[str, Any]) -> MarkedRun:
         f"for unit in {' '.join(units)}; do systemctl start $unit || failed=$unit; done; echo ${{failed:-0}}; sleep 0.3; "
         f"printf {stop} | python3 -c 'import socket,sys; socket.socket(2,2).sendto(sys.stdin.buffer.read(),(\"127.0.0.1\",9))'; "
         f"wait; grep . {out}.before || echo '{{}}'; pgssi-backup status | grep . || echo '{{}}'; "
-        f"[ -z \"$failed\" ] || journalctl -q -o cat -n 3 -u $failed | tr '\\n' ' '; echo; cat {out}.heard"
+        f"[ -z \"$failed\" ] || journalctl -q -o cat -n 3 _SYSTEMD_UNIT=$failed | tr '\\n' ' '; echo; cat {out}.heard"
     )
     try:
         for path in paths.values():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -25,6 +24,7 @@ from pgssi.transport import Channel, TransportError
 from pgssi.verify import not_verified
 from pgssi.verify.hosts import Hosts
 from pgssi.verify.plan import Plan
+from pgssi.verify.turns import turn
 
 SCRIPT = Path(__file__).with_name("on_host.py").read_text("utf-8")
 LIST = "nft -j list ruleset 2>/dev/null || echo '{\"nftables\": []}'"
@@ -32,15 +32,12 @@ Packet = tuple[str, str, str, int]
 OUR_PORTS = range(20000, 30000)
 
 
-@contextmanager
-def one_at_a_time(opened: bool) -> Iterator[None]:
+def one_at_a_time(opened: bool) -> AbstractContextManager[None]:
     """Let nobody open a host while what it refuses by itself is tried: the hosts are tested side by side.
 
     opened: hosts are opened for a moment, which several may do at once.
     """
-    with Path(__file__).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH if opened else fcntl.LOCK_EX)
-        yield
+    return turn(__file__, alone=not opened)
 
 
 @pytest.fixture(scope="session")

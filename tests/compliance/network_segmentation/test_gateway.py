@@ -14,6 +14,7 @@ from pgssi.inforce import HostContext
 from pgssi.network import NetHost, Network
 from pgssi.network.kernel import text, values
 from pgssi.verify import not_verified
+from pgssi.verify.turns import through_gateways
 
 Packet = tuple[str, str, str, int]
 Observe = Callable[[str], None]
@@ -227,7 +228,8 @@ def test_a_stopped_firewall_forwards_nothing(host: Host, wire: Any, network: Net
         finally:
             states.append(host.run(f"systemctl start {unit}; back=$?; systemctl stop {guard}.timer; exit $back").rc)
 
-    saw = wire.seen(me.name, packets, stopped)
+    with through_gateways(closing=True):
+        saw = wire.seen(me.name, packets, stopped)
     came, left = saw.came, saw.left
     observe(f"service arrêté : {len(came)} paquets déclarés reçus, {len(left)} relayés")
     assert states[-1] == 0, "le service des règles ne redémarre pas"

@@ -22,12 +22,13 @@ from testinfra.host import Host
 from pgssi.remote.model import Access, load
 from pgssi.verify import not_applicable, not_verified
 from pgssi.verify.sshd_views import INSIDE, Server, View, server_views, servers
+from pgssi.verify.turns import through_gateways
 
 CONFIG = "/etc/pgssi/remote/sshd_config"
 CODES = "/var/lib/pgssi/remote/totp"
 SWITCH = "pgssi-essai-code"  # unit that gives a secret back when nobody else did
 # Stands for an equipment: the first port gives back what it gets, the second greets like an SSH server and hangs up.
-LISTENER = """import socket, sys, threading
+LISTENER = """import os, socket, sys, threading
 def answer(door, echo):
     while True:
         line, _ = door.accept()
@@ -38,8 +39,12 @@ def talk(line, echo):
             line.sendall(b"SSH-2.0-essai\\r\\n")
         while echo and (data := line.recv(4096)):
             line.sendall(data)
-for port, echo in ((int(sys.argv[1]), True), (int(sys.argv[1]) + 1, False)):
-    threading.Thread(target=answer, args=(socket.create_server(("127.0.0.1", port)), echo)).start()"""
+doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+for door, echo in zip(doors, (True, False)):
+    threading.Thread(target=answer, args=(door, echo)).start()
+with open(sys.argv[1] + ".new", "w") as stream:
+    print(*(door.getsockname()[1] for door in doors), file=stream)
+os.rename(sys.argv[1] + ".new", sys.argv[1])"""
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +124,7 @@ class Door:
         self.authority = Path(str(site.get("site_remote_authority", ""))).expanduser()
         self.folder, self.account, self.relay, self.window = "", "", "", ""
         self.end, self.borrowed = 0, False
-        self.port = 41000 + secrets.randbelow(2000) * 2
+        self.doors: list[int] = []
 
     def prepare(self) -> None:
         """Make keys, a listener and a choice of account; fail when there is no service to try."""
@@ -139,7 +144,10 @@ class Door:
         self.host.check_output(
             f"ssh-keygen -q -t ed25519 -N '' -f {self.folder}/k && ssh-keygen -q -t ed25519 -N '' -f {self.folder}/ca"
         )
-        self.host.check_output(f"systemd-run -q --unit=pgssi-essai-ecoute python3 -c {shlex.quote(LISTENER)} {self.port}")
+        doors = f"{self.folder}/doors"
+        self.host.check_output(f"systemd-run -q --unit=pgssi-essai-ecoute python3 -c {shlex.quote(LISTENER)} {doors}")
+        said = self.host.check_output(f"timeout 30 sh -c 'until cat {doors} 2>/dev/null; do sleep 0.05; done'")
+        self.doors = [int(port) for port in said.split()]
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -161,7 +169,7 @@ class Door:
         now = int(self.host.check_output("date +%s"))
         self.end = now + seconds
         self.window = f"essai-{secrets.token_hex(4)}"
-        port = self.port if protocol == "tcp" else self.port + 1
+        port = self.doors[0 if protocol == "tcp" else 1]
         window = {
             "id": self.window, "person": "essai", "name": "Essai", "account": self.account, "relay": self.relay,
             "supplier": "essai", "equipment": "essai", "purpose": "Essai de conformité", "approver": "essai",
@@ -284,7 +292,14 @@ def one_door(
 
 
 @pytest.fixture
-def door(one_door: Door) -> Iterator[Door]:
+def way() -> Iterator[None]:
+    """No gateway is closed by a test meanwhile: a session ends when its recording cannot go through."""
+    with through_gateways():
+        yield
+
+
+@pytest.fixture
+def door(one_door: Door, way: None) -> Iterator[Door]:
     """The suppliers' service, with no window left open after the test."""
     yield one_door
     one_door.shut()

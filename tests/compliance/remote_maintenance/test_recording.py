@@ -178,7 +178,7 @@ class Live:
 
 
 @pytest.fixture
-def live(host: Host, log_server: Host, root: str, account: str, relay: str) -> Iterator[Live]:
+def live(host: Host, log_server: Host, root: str, account: str, relay: str, way: None) -> Iterator[Live]:
     """A real session through the recorded relay: a marker was typed, its mirror image was answered, it goes on."""
     unit, marker = f"pgssi-essai-{secrets.token_hex(4)}", f"MARQUEUR-{secrets.token_hex(8)}"
     asked = json.dumps({"account": account, "relay": relay, "marker": marker, "hold": 40})
@@ -233,6 +233,7 @@ def test_what_is_typed_and_shown_is_recorded(live: Live, account: str, observe: 
 
 @pytest.mark.rule("remote-session-recorded")
 @pytest.mark.acts
+@pytest.mark.usefixtures("way")
 def test_what_is_moved_is_recorded(
     host: Host, log_server: Host, root: str, account: str, relays: list[str], observe: Callable[[str], None]
 ) -> None:
@@ -280,6 +281,7 @@ def test_recording_leaves_at_once(live: Live, host: Host, observe: Callable[[str
 
 @pytest.mark.rule("remote-recording-off-bastion")
 @pytest.mark.acts
+@pytest.mark.usefixtures("way")
 def test_no_session_without_log_server(
     host: Host, site: Mapping[str, Any], account: str, relay: str, observe: Callable[[str], None]
 ) -> None:

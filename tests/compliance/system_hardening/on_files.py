@@ -4,6 +4,7 @@ One JSON argument: {"skipped": [folders]}. Prints one JSON answer. Standard libr
 """
 
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -71,10 +72,14 @@ def inventory(skipped):
         device = Path(top).lstat().st_dev
         for folder, folders, plain in os.walk(top):
             here = os.lstat(folder)
-            if folder in skipped or here.st_dev != device or (here.st_dev, here.st_ino) in seen:
+            if here.st_dev != device or (here.st_dev, here.st_ino) in seen:
                 folders.clear()
                 continue
             seen.add((here.st_dev, here.st_ino))
+            if folder in skipped:
+                folders.clear()
+                found["special"] += [[path, f"{mode:04o}", "", False] for path, mode in within_reach(folder)]
+                continue
             for path in (folder, *(f"{folder.rstrip('/')}/{name}" for name in plain)):
                 try:
                     status = os.lstat(path)
@@ -94,8 +99,38 @@ def inventory(skipped):
                     if mode & 0o002:
                         found["writable"].append(path)
                     if mode & 0o111 and (mode & 0o6000 or privileged(path)):
-                        found["special"].append([path, f"{stat.S_IMODE(mode):04o}", origin(path)])
+                        package = origin(path)
+                        found["special"].append([path, f"{stat.S_IMODE(mode):04o}", package, altered(path, package)])
     return found
+
+
+def within_reach(top):
+    """Yield the programs with special rights below a folder of containers that an ordinary account could get to."""
+    device = os.lstat(top).st_dev
+    for folder, folders, plain in os.walk(top):
+        here = os.lstat(folder)
+        if here.st_dev != device or not here.st_mode & 0o001:
+            folders.clear()
+            continue
+        for path in (f"{folder}/{name}" for name in plain):
+            try:
+                mode = os.lstat(path).st_mode
+            except OSError:
+                continue
+            if stat.S_ISREG(mode) and mode & 0o111 and (mode & 0o6000 or privileged(path)):
+                yield path, stat.S_IMODE(mode)
+
+
+def altered(path, package):
+    """Tell whether a program is another one than its package brought; no when the package does not say."""
+    known = {}
+    for listing in Path("/var/lib/dpkg/info").glob(f"{package}*.md5sums") if package else ():
+        if listing.name.removesuffix(".md5sums").partition(":")[0] == package:
+            for line in listing.read_text("utf-8", "replace").splitlines():
+                digest, _, name = line.partition("  ")
+                known[f"/{name}"] = digest
+    expected = known.get(path) or known.get(path.removeprefix("/usr"))
+    return bool(expected) and hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() != expected
 
 
 def origin(path):
@@ -103,7 +138,10 @@ def origin(path):
     for name in (path, path.removeprefix("/usr")):
         said = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True, check=False)
         if said.returncode == 0:
-            return said.stdout.split(":")[0]
+            lines = sorted(said.stdout.splitlines(), key=lambda line: "diversion" not in line)
+            if lines[0].startswith("local diversion"):  # somebody put another one in its place
+                return ""
+            return lines[0].split()[2] if lines[0].startswith("diversion by ") else lines[0].split(":")[0]
     return ""
 
 

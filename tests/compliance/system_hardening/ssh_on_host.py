@@ -31,11 +31,20 @@ def program(pid):
         return ""
 
 
+def speaks_ssh(pid):
+    """Tell whether a process may be an SSH server: by its program, or by the title that sshd takes under any name."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return program(pid) in SERVERS or b" [listener] " in title
+
+
 def places():
     """Return (address to connect to, port) of every socket of a program that may be an SSH server."""
     found = set()
     for line in run("ss", "-Htlnp").splitlines():
-        if not any(program(pid) in SERVERS for pid in re.findall(r"pid=(\d+)", line)):
+        if not any(speaks_ssh(pid) for pid in re.findall(r"pid=(\d+)", line)):
             continue
         address, _, port = line.split()[3].rpartition(":")
         address = address.strip("[]").partition("%")[0]
@@ -107,7 +116,7 @@ def main():
 def program_is_ssh(port):
     """Tell whether something else than systemd listens on a port: its silence matters then."""
     lines = [line for line in run("ss", "-Htlnp").splitlines() if line.split()[3].endswith(f":{port}")]
-    return any(program(pid) in SERVERS[:-1] for line in lines for pid in re.findall(r"pid=(\d+)", line))
+    return any(speaks_ssh(pid) and program(pid) != "systemd" for line in lines for pid in re.findall(r"pid=(\d+)", line))
 
 
 main()

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 PROFILES = "cat /sys/kernel/security/apparmor/profiles"
-# The programs that run, and the profile that each is under.
-PROCESSES = """python3 -c '
-import glob, os
+# The programs that run without profile, and what the enforced profiles are made for.
+UNCONFINED = """python3 -c '
+import glob, json, os
+def said(path):
+    with open(path) as file: return file.read().strip()
+programs = set()
 for folder in glob.glob("/proc/[0-9]*"):
     try:
-        program = os.readlink(folder + "/exe")
-        under = open(folder + "/attr/apparmor/current").read().strip()
+        if said(folder + "/attr/apparmor/current") == "unconfined":
+            programs.add(os.readlink(folder + "/exe").removesuffix(" (deleted)"))
     except OSError:
         continue
-    print(program, under)'"""
+made = [path for path in glob.glob("/sys/kernel/security/apparmor/policy/profiles/*") if said(path + "/mode") == "enforce"]
+print(json.dumps({"programs": sorted(programs), "attached": [said(path + "/attach") for path in made]}))'"""
 
 
 def profiles(facts):
     """Return the loaded profiles with their mode."""
     lines = facts("hardening-profiles", PROFILES).splitlines()
     return dict(match.groups() for line in lines if (match := re.fullmatch(r"(.*) \((\w+)\)", line)))
+
+
+def attachment(pattern: str) -> re.Pattern[str]:
+    """Return the programs that a profile is made for, as apparmor.d(5) writes them: * ** ? [] {,}."""
+    signs = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
+    words = re.split(r"(\*\*|[*?{},]|\[[^]]*\])", pattern)
+    return re.compile("".join(signs.get(word, word if word.startswith("[") else re.escape(word)) for word in words))
 
 
 @pytest.mark.rule("apparmor-active")
@@ -47,8 +59,9 @@ def test_enforced(kernel, facts, site, observe):
     loaded, kept = profiles(facts), site.get("system_hardening_kept_profiles", [])
     assert loaded, "aucun profil chargé"
     faults = [f"{name} ({mode})" for name, mode in loaded.items() if mode == "complain" and name not in kept]
-    running = [line.partition(" ") for line in facts("hardening-processes", PROCESSES, timeout=120).splitlines()]
-    attached = {program for program, _, under in running if under.strip() == "unconfined" and loaded.get(program) == "enforce"}
-    faults += [f"{program} tourne sans son profil" for program in sorted(attached)]
+    running = json.loads(facts("hardening-unconfined", UNCONFINED, timeout=120))
+    made = [attachment(pattern) for pattern in running["attached"]]
+    loose = [program for program in running["programs"] if any(one.fullmatch(program) for one in made)]
+    faults += [f"{program} tourne sans son profil, chargé après lui" for program in loose]
     observe(f"{len(loaded)} profils, {len(faults)} écarts")
     assert not faults, ", ".join(faults)

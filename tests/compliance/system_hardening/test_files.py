@@ -53,12 +53,12 @@ def test_shared_folders(files, observe):
 
 @pytest.mark.rule("files-special-rights-known")
 def test_special_rights(files, declared, observe):
-    """Each program with special rights must come from the package that made it for that, or be declared."""
+    """Each program with special rights must be, bit for bit, what the package that made it for that brought, or be declared."""
     odd = []
-    for path, mode, package in files["special"]:
-        made = bool(package) and path.startswith(SPECIAL_FOLDERS) and Path(path).name in SPECIAL_PROGRAMS
+    for path, mode, package, altered in files["special"]:
+        made = bool(package) and path.startswith(SPECIAL_FOLDERS) and Path(path).name in SPECIAL_PROGRAMS and not altered
         if not made and not any(fnmatchcase(path, pattern) for pattern in declared):
-            odd.append(f"{path} {mode} ({package or 'aucun paquet'})")
+            odd.append(f"{path} {mode} ({f'{package}, modifié depuis' if altered else package or 'aucun paquet'})")
     observe(f"{len(files['special'])} programmes à droits spéciaux, {len(odd)} inattendus")
     assert not odd, f"droits spéciaux inattendus : {few(odd)}"
 
@@ -80,7 +80,7 @@ def test_sensitive(files, observe):
 @pytest.mark.rule("files-special-rights-few")
 def test_few(files, declared, observe):
     """The live mode of each program with special rights is read; those that nobody here needs must have none left."""
-    special = {path: mode for path, mode, _ in files["special"]}
+    special = {path: mode for path, mode, *_ in files["special"]}
     kept = [f"{path} {special[path]}" for path in NEEDLESS_PROGRAMS if path in special and path not in declared]
     observe(f"{len(special)} programmes à droits spéciaux, {len(kept)} inutiles")
     assert not kept, f"droits de root inutiles : {few(kept)}"

@@ -123,7 +123,9 @@ def test_weak_user_key_is_refused(guest, observe):
 def test_forwarding(site, seen, observe):
     """Every running sshd is asked, for each kind of connection, what it forwards; declared jumps apart."""
     jumps = {login: set(jump["to"]) for jump in site.get("system_hardening_ssh_jumps") or () for login in jump["logins"]}
-    wrong = others(seen, **FORWARDS)
+    # DisableForwarding prevails over all the others save the one for tunnels.
+    closed = [view for view in seen if view.get("disableforwarding") == "yes"]
+    wrong = [*others([view for view in seen if view not in closed], **FORWARDS), *others(closed, permittunnel="no")]
     for view in seen:
         said = view.get("allowtcpforwarding")
         allowed = jumps.get(view.connection.get("user", ""))

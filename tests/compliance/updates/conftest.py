@@ -22,8 +22,10 @@ for timer in $(systemctl list-units --type=timer --state=active --no-legend --pl
     service=$(systemctl show -P Unit -- "$timer")
     commands=$(systemctl show -p ExecStart,ExecStartPre,ExecStartPost -- "$service" | tr '\n' ' ')
     printf '%s\t%s\t%s\n' "$timer" "$service" "$commands"
-    for file in $(systemctl show -P ExecStart -- "$service" | grep -o 'path=[^ ;]*' | cut -d= -f2); do
-        if [ "$(head -c 2 "$file")" = '#!' ] && [ "${file##*/}" != apt.systemd.daily ]; then
+    # The program itself, and what is given to a shell.
+    words=$(systemctl show -P ExecStart -- "$service" | grep -oE '(path|argv\[\])=[^;]*' | tr ' =' '\n\n')
+    for file in $(printf '%s\n' "$words" | grep '^/' | sort -u); do
+        if [ -f "$file" ] && [ "$(head -c 2 "$file" | tr -d '\0')" = '#!' ] && [ "${file##*/}" != apt.systemd.daily ]; then
             head -c 20000 "$file" | grep -E '(apt|unattended).*upgrade|aptitude|systemd.daily' | grep -v '^ *#' | tr '\t' ' ' |
                 while read -r line; do printf '%s\t%s\t%s\n' "$timer" "$service" "$line"; done
         fi
@@ -89,11 +91,13 @@ def codename(facts: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def upgrade(on_host: Callable[..., Any], jobs: list[Job], codename: str) -> Mapping[str, Any]:
+def upgrade(on_host: Callable[..., Any], jobs: list[Job], codename: str, site: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the host would install today of two security updates, one published now and one two months ago."""
     # Reading the archives again is done apart; the rest of what precedes decides what may come.
     before = [list(step) for job in jobs for step in job.before if "update" not in step]
-    seen: Mapping[str, Any] = on_host("upgrade", codename=codename, before=before)
+    patterns = [source.get("security", "") for source in site.get("site_package_sources") or ()]
+    origins = {"Debian", "Ubuntu", *re.findall(r"\borigin=([^,]+)", ",".join(patterns))}
+    seen: Mapping[str, Any] = on_host("upgrade", codename=codename, before=before, origins=sorted(origins))
     return seen
 
 

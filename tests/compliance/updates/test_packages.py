@@ -37,9 +37,15 @@ def test_unauthentic_is_refused(on_host: Callable[..., Any], observe: Callable[[
         not_verified(f"même le dépôt sain est refusé : {seen['said'].strip()[-200:]}")
 
 
+@pytest.fixture(scope="session")
+def read(on_host: Callable[..., Any]) -> Mapping[str, list[list[Any]]]:
+    """What apt reads, and the keys that it trusts for that."""
+    return dict(on_host("sources"))
+
+
 @pytest.mark.rule("packages-declared-sources")
 def test_sources_are_declared(
-    on_host: Callable[..., Any], site: Mapping[str, Any], codename: str, observe: Callable[[str], None]
+    read: Mapping[str, list[list[Any]]], site: Mapping[str, Any], codename: str, observe: Callable[[str], None]
 ) -> None:
     """Apt's own list of what it would read at the next update is compared with the declared sources, address, suite and key."""
     declared = {
@@ -48,11 +54,10 @@ def test_sources_are_declared(
         for uri in source["uris"]
         for suite in source["suites"]
     }
-    read = [tuple(one) for one in on_host("sources")]
-    if not read:
+    if not read["sources"]:
         not_verified("apt ne lit aucun dépôt")
     strangers = set()
-    for uri, suite, key in read:
+    for uri, suite, key in read["sources"]:
         if declared:
             if (uri, suite, key) not in declared:
                 strangers.add(f"{uri} {suite} (clé {key or 'non désignée'}) n'est pas déclarée")
@@ -60,5 +65,26 @@ def test_sources_are_declared(
             strangers.add(f"{uri} n'est pas un dépôt officiel")
         elif not key and not uri.startswith("https:"):
             strangers.add(f"{uri} : ni HTTPS ni clé désignée")
-    observe(f"{len(read)} dépôts lus, {len(declared)} déclarés")
+    observe(f"{len(read['sources'])} dépôts lus, {len(declared)} déclarés")
     assert not strangers, " ; ".join(sorted(strangers)[:5])
+
+
+@pytest.mark.rule("packages-declared-sources")
+def test_keys_are_those_of_their_publisher(
+    read: Mapping[str, list[list[Any]]], site: Mapping[str, Any], observe: Callable[[str], None]
+) -> None:
+    """Each file of keys that apt trusts is compared with the package that brought it, or with the declared digest."""
+    digests = {source["signed_by"]: source.get("keyring_sha256") for source in site.get("site_package_sources") or ()}
+    strangers, unknown = [], []
+    for path, for_all, package, altered, digest in read["keyrings"]:
+        if digests.get(path):
+            strangers += [f"{path} n'a pas l'empreinte déclarée"] if digest != digests[path] else []
+        elif package:
+            strangers += [f"{path} n'est plus tel que le paquet {package} l'a apporté"] if altered else []
+        elif for_all:
+            strangers.append(f"{path}, qu'aucun paquet n'a apporté, vaut pour tout dépôt sans clé désignée")
+        else:
+            unknown.append(path)
+    told = f", sans paquet ni empreinte déclarée : {', '.join(unknown)}" if unknown else ""
+    observe(f"{len(read['keyrings'])} trousseaux{told}")
+    assert not strangers, " ; ".join(strangers[:5])

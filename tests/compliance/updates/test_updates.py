@@ -18,9 +18,16 @@ WINDOW = ({"starts": "02:00", "ends": "05:00"},)
 SECURITY = ("origin=Debian,label=Debian-Security",)
 LONGEST = 8 * 86400
 SHORT = {"Mon": 0, "Tue": 1, "Wed": 2, "Thu": 3, "Fri": 4, "Sat": 5, "Sun": 6}
+# What cron runs, and the scripts that it names.
 CRON = r"""
-grep -rEls 'unattended-upgrade|apt\.systemd\.daily +install|(apt|apt-get|aptitude)[^#]* (full-|dist-|safe-)?upgrade' \
-    /etc/crontab /etc/cron.* /etc/anacrontab /var/spool/cron | grep -vxF /etc/cron.daily/apt-compat; true
+installs='unattended-upgrade|apt\.systemd\.daily +install|(apt|apt-get|aptitude)[^#]* (full-|dist-|safe-)?upgrade'
+planned='/etc/crontab /etc/cron.* /etc/anacrontab /var/spool/cron'
+grep -rEls "^[^#]*($installs)" $planned | grep -vxF /etc/cron.daily/apt-compat
+grep -rhs '^[^#]' $planned | grep -oE '(^|[ 	;&|(=])/[A-Za-z0-9_./+-]+' | sed 's|^[^/]*||' | sort -u | while read -r file; do
+    [ -f "$file" ] && [ "$(head -c 2 "$file" | tr -d '\0')" = '#!' ] && [ "${file##*/}" != apt.systemd.daily ] &&
+        head -c 20000 "$file" | grep -Eq "^[^#]*($installs)" && echo "$file"
+done
+true
 """
 
 
@@ -34,12 +41,16 @@ def fixes(places: list[Mapping[str, str]], patterns: list[str]) -> bool:
 def test_no_late_security_update(
     on_host: Callable[..., Any], site: Mapping[str, Any], codename: str, ring_days: int, observe: Observe
 ) -> None:
-    """The host's sources are read again now, apart; every newer security version is known for less than the declared delay."""
+    """The host's sources, one of fixes among them, are read again apart; no newer security version is known for too long."""
     seen = on_host("pending")
     if not seen["updated"]:
         not_verified(f"les dépôts de l'hôte ne se lisent pas : {' '.join(seen['said'].split())[-200:]}")
     patterns = [source["security"] for source in site.get("site_package_sources") or () if "security" in source]
     patterns = [one.replace("{codename}", codename) for one in [*patterns, *(site.get("updates_security_origins") or SECURITY)]]
+    # Without a place where fixes come from, none would ever be seen to be missing.
+    assert any(fixes([place], patterns) for place in seen["read"]), (
+        f"aucun dépôt de correctifs de sécurité n'est lu ({len(seen['read'])} index d'autres dépôts)"
+    )
     days = int(site.get("updates_delay_days", 7)) + ring_days
     late, missing = [], 0
     for name, old, new, places in seen["newer"]:
@@ -56,13 +67,15 @@ def test_no_late_security_update(
 
 @pytest.mark.rule("updates-automatic")
 def test_a_security_update_would_be_installed(jobs: list[Any], upgrade: Mapping[str, Any], facts: Any, observe: Observe) -> None:
-    """What the host's own timer runs is asked, in a dry run, about a two months old security update of a trial repository."""
+    """What the host's timer runs is asked, in a dry run, about a two months old security update, then one of each package."""
     assert jobs, "aucun minuteur actif n'installe de correctifs"
     faults = [timer(facts, job.timer).fault("correctifs", LONGEST) for job in jobs]
     observe(f"{', '.join(job.timer for job in jobs)} ; correctifs d'essai pris : {', '.join(upgrade['taken']) or 'aucun'}")
     assert not all(faults), " ; ".join(filter(None, faults))
     assert upgrade["installed"], "unattended-upgrade absent"
     assert "ancien" in upgrade["taken"], f"le correctif d'essai n'est pas pris : {' '.join(upgrade['said'].split())[-250:]}"
+    never = [f"{name} ({why})" for name, why in upgrade["kept"]]
+    assert not never, f"jamais corrigés seuls : {', '.join(never[:8])}{' …' if len(never) > 8 else ''} ({len(never)})"
     last = {job.service: facts(f"last:{job.service}", f"systemctl show -P Result -- {job.service}").strip() for job in jobs}
     failed = [f"{service} ({result})" for service, result in last.items() if result != "success"]
     assert not failed, f"la dernière exécution a échoué : {', '.join(failed)}"

@@ -1,32 +1,45 @@
-"""What a new account and a group's password are like: a few lines of /etc/login.defs, the rest of it as packaged."""
+"""What a new account and a group's password are like: lines of /etc/login.defs and /etc/adduser.conf, the rest as packaged."""
 
 from pathlib import Path
 
 BOOT = False
-PATH = Path("/etc/login.defs")
+DEFS, ADDUSER = Path("/etc/login.defs"), Path("/etc/adduser.conf")
+OF_ADDUSER = ("DIR_MODE",)
 
 
-def effective(lines, key):
+def place(key):
+    """Return the file of a key, and what stands between it and its value."""
+    return (ADDUSER, "=") if key in OF_ADDUSER else (DEFS, None)
+
+
+def names(line, key, between):
+    """Tell whether a line sets this key."""
+    return line.split(between, 1)[0].strip() == key if between else line.split(None, 1)[:1] == [key]
+
+
+def effective(lines, key, between=None):
     """Return the value that counts, the last one; empty when there is none."""
-    found = [line.split(None, 1) for line in lines if line.split(None, 1)[:1] == [key]]
-    return found[-1][1].strip() if found and len(found[-1]) > 1 else ""
+    found = [line.split(between, 1) for line in lines if names(line, key, between)]
+    return found[-1][1].strip().strip("\"'") if found and len(found[-1]) > 1 else ""
 
 
 def gaps(host):
     """Yield the lines that differ from what is wanted, and those to give back."""
-    if not PATH.exists():
-        return
     had, wanted = host.had("accounts"), host.wanted["accounts"]
-    lines = PATH.read_text("utf-8", "replace").splitlines()
     for key, value in wanted.items():
-        now = effective(lines, key)
+        path, between = place(key)
+        if not path.exists():
+            continue
+        now = effective(path.read_text("utf-8", "replace").splitlines(), key, between)
         if now != value:
             yield (
-                f"{PATH} : {key} {now or 'absent'}, attendu {value}",
+                f"{path} : {key} {now or 'absent'}, attendu {value}",
                 lambda key=key, now=now, value=value: change(had, key, now, value),
             )
     for key in sorted(set(had) - set(wanted)):
-        yield f"{PATH} : {key} rendu", lambda key=key: write(key, had.pop(key))
+        path, _ = place(key)
+        if path.exists():
+            yield f"{path} : {key} rendu", lambda key=key: write(key, had.pop(key))
 
 
 def change(had, key, now, value):
@@ -37,9 +50,10 @@ def change(had, key, now, value):
 
 def write(key, value):
     """Leave one line of this key, or none for an empty value."""
-    lines = [line for line in PATH.read_text("utf-8", "replace").splitlines() if line.split(None, 1)[:1] != [key]]
-    lines += [f"{key} {value}"] if value else []
-    new = PATH.with_name("login.defs.pgssi")
+    path, between = place(key)
+    lines = [line for line in path.read_text("utf-8", "replace").splitlines() if not names(line, key, between)]
+    lines += [f"{key}{between or ' '}{value}"] if value else []
+    new = path.with_name(f"{path.name}.pgssi")
     new.write_text("\n".join(lines) + "\n", "utf-8")
     new.chmod(0o644)
-    new.replace(PATH)
+    new.replace(path)

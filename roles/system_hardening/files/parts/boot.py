@@ -27,7 +27,9 @@ for pgssi_line in GRUB_CMDLINE_LINUX GRUB_CMDLINE_LINUX_DEFAULT; do
     pgssi_kept=
     eval "pgssi_words=\\$$pgssi_line"
     for pgssi_word in $pgssi_words; do
-        case $pgssi_word in
+        pgssi_plain=$(printf %s "$pgssi_word" | tr -d '"')
+        pgssi_name=${{pgssi_plain%%=*}}
+        case $(printf %s "$pgssi_name" | tr - _)${{pgssi_plain#"$pgssi_name"}} in
             {dropped}) ;;
             *) pgssi_kept="${{pgssi_kept:+$pgssi_kept }}$pgssi_word" ;;
         esac
@@ -67,8 +69,8 @@ def asked(wanted):
 def files(wanted):
     """Return what our files hold, by path; None: absent."""
     refused, parameters, password = wanted.get("refused", []), asked(wanted), wanted.get("password", "")
-    names = [shlex.quote(word.split("=")[0]) for word in parameters]
-    dropped = [shlex.quote(word) for word in refused] + [f"{name}|{name}=*" for name in names]
+    names = [shlex.quote(plain(word).split("=")[0]) for word in parameters]
+    dropped = [shlex.quote(plain(word)) for word in refused] + [f"{name}|{name}=*" for name in names]
     content = CONTENT.format(dropped="|".join(dropped)) if dropped else None
     if parameters:
         content += f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(parameters)}"\n'
@@ -79,10 +81,16 @@ def files(wanted):
     }
 
 
+def plain(word):
+    """Return a word as the kernel understands it: - and _ are the same in a name, quotes are taken off."""
+    name, *value = word.replace('"', "").split("=", 1)
+    return "=".join([name.replace("-", "_"), *value])
+
+
 def kernels(text):
     """Return the kernel and the words of its command line for each entry that Debian's script made."""
     made = "".join(found[1] for found in DEBIAN.finditer(text))
-    return [(found[1], found[2].split()) for found in KERNEL.finditer(made)]
+    return [(found[1], [plain(word) for word in found[2].split()]) for found in KERNEL.finditer(made)]
 
 
 def last(words):
@@ -151,7 +159,7 @@ def notes(host):
     wanted = host.wanted["boot"]
     if host.container or not RUNNING.exists():
         return
-    if now := lacks(wanted, RUNNING.read_text("utf-8", "replace").split()):
+    if now := lacks(wanted, [plain(word) for word in RUNNING.read_text("utf-8", "replace").split()]):
         when = "au prochain démarrage" if here(host) else "à donner au chargeur qui démarre cet hôte, qui n'est pas GRUB"
         yield f"noyau, {when} : {', '.join(now)}"
     if wanted.get("password") and not here(host):
