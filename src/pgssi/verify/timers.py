@@ -57,6 +57,14 @@ class Timer:
         return f"{self.name} {' '.join(self.states) or 'absent'}, {when}"
 
 
+def settled(host: Host, unit: str, timeout: float = 60.0) -> None:
+    """Wait for the end of a pass of this job that is under way; not verified when it lasts longer than this (s).
+
+    What such a pass finds, or does not find, says nothing of the job as it is now: it began as it was then.
+    """
+    host.run(_ended(unit), timeout=timeout)
+
+
 def one_pass(host: Host, unit: str, timeout: float = 60.0) -> CommandResult:
     """Have a job make a pass that begins now or later, and wait for its end; return what ``systemctl start`` says.
 
@@ -65,10 +73,14 @@ def one_pass(host: Host, unit: str, timeout: float = 60.0) -> CommandResult:
     """
     name = shlex.quote(unit)
     return host.run(
-        f'while [ "$(systemctl is-active -- {name})" = activating ]; do sleep 0.1; done; '
-        f"systemctl reset-failed -- {name} 2>/dev/null; systemctl start -- {name}",
+        f"{_ended(unit)}; systemctl reset-failed -- {name} 2>/dev/null; systemctl start -- {name}",
         timeout=timeout,
     )
+
+
+def _ended(unit: str) -> str:
+    """Return the command that waits for the end of a pass under way."""
+    return f'while [ "$(systemctl is-active -- {shlex.quote(unit)})" = activating ]; do sleep 0.1; done'
 
 
 def timer(facts: Facts, name: str) -> Timer:

@@ -97,9 +97,11 @@ def test_record_waits_for_the_server(host: Host, keepers: Any, marker: str, obse
     if timer.rc:
         not_verified(f"aucun retour armé : {timer.stderr.strip()[-120:]}")
     try:
+        # Long enough for whoever waits for an answer, and then for whoever starts, to try, fail and give up.
         done = host.run(
-            f"{cut}; sleep 1; logger --tag pgssi-essai -- {marker}; sleep 6; "
-            "systemctl try-restart rsyslog.service pgssi-log-sender.service; sleep 2"
+            f"{cut}; sleep 1; logger --tag pgssi-essai -- {marker}; sleep 15; "
+            "systemctl try-restart rsyslog.service pgssi-log-sender.service; sleep 4",
+            timeout=90,
         )
         if host.run("ip rule; ip -6 rule").stdout.count("blackhole") < len(rules):
             not_verified(f"le chemin n'a pas pu être coupé : {done.stderr.strip()[-120:]}")
