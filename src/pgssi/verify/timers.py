@@ -14,6 +14,7 @@ from typing import Any
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
+from pgssi.transport import CommandTimeout
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
 
@@ -62,7 +63,10 @@ def settled(host: Host, unit: str, timeout: float = 60.0) -> None:
 
     What such a pass finds, or does not find, says nothing of the job as it is now: it began as it was then.
     """
-    host.run(_ended(unit), timeout=timeout)
+    try:
+        host.run(_ended(unit), timeout=timeout)
+    except CommandTimeout:
+        not_verified(f"{unit} est en cours, et n'a pas fini en {timeout:.0f} s : ce qu'il ferait ne peut pas être observé")
 
 
 def one_pass(host: Host, unit: str, timeout: float = 60.0) -> CommandResult:

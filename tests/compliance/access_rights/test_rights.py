@@ -13,7 +13,7 @@ import pytest
 from pgssi.habilitations import declared_groups, fingerprint
 from pgssi.verify import not_verified
 from pgssi.verify.sshd_views import DEFAULT, views
-from pgssi.verify.timers import DAY, timer
+from pgssi.verify.timers import DAY, one_pass, timer
 
 ROOT_FILES = Path(__file__).with_name("root_files.py").read_text("utf-8")
 OURS = {"pgssi-sudo", "pgssi-break-glass"}
@@ -171,7 +171,7 @@ def test_ended_right_is_withdrawn(host, new_visitor, observe):
         right = json.dumps([{"login": login, "group": group, "last_day": "2026-01-01"}])
         host.check_output(f"mkdir -p /run/pgssi/rights-end.d && printf %%s %s > {path}", right)
         before = group in host.check_output("id -Gn %s", login).split()
-        done = host.run("systemctl start pgssi-rights-end.service")
+        done = one_pass(host, "pgssi-rights-end.service")
         after = group in host.check_output("id -Gn %s", login).split()
     finally:
         host.run(f"rm -f {path}; groupdel -f {group}")

@@ -25,7 +25,7 @@ from pgssi.transport.channel import Unreachable
 from pgssi.verify import not_applicable, not_verified
 from pgssi.verify.facts import Facts
 from pgssi.verify.plan import Plan
-from pgssi.verify.timers import DAY, timer
+from pgssi.verify.timers import DAY, one_pass, timer
 
 DEFAULTS = yaml.safe_load((ROLES / "audit_trail" / "defaults" / "main.yml").read_text("utf-8"))
 WIRE = Path(__file__).with_name("on_wire.py").read_text("utf-8")
@@ -212,7 +212,7 @@ class Planted:
         """Run the daily job now: it must be planned, and started by its timer within a day."""
         due = timer(Facts(self.host), JOB).fault("effacement des traces", DAY)
         assert not due, due
-        done = self.host.run("systemctl start %s", JOB.replace(".timer", ".service"), timeout=180)
+        done = one_pass(self.host, JOB.replace(".timer", ".service"), timeout=180)
         assert done.rc == 0, f"le travail quotidien échoue : {done.stderr.strip()[-160:]}"
 
     def left(self) -> set[str]:

@@ -12,7 +12,7 @@ from testinfra.host import Host
 from pgssi.inforce import HostContext
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
-from pgssi.verify.timers import timer
+from pgssi.verify.timers import one_pass, timer
 
 Observe = Callable[[str], None]
 WATCH = "pgssi-clock-watch.timer"
@@ -62,7 +62,7 @@ def test_lost_clock_alerts(host: Host, observe: Observe) -> None:
     last = host.check_output("journalctl -q -t pgssi-essai -n 1 -o cat --show-cursor | sed -n 's/^-- cursor: //p'").strip()
     try:
         host.check_output("systemctl stop chrony.service")
-        host.run("systemctl start %s", WATCH.replace(".timer", ".service"), timeout=90)
+        one_pass(host, WATCH.replace(".timer", ".service"), timeout=90)
     finally:
         host.run("systemctl start chrony.service")
     host.run("journalctl --sync")

@@ -16,7 +16,7 @@ from pgssi.interfaces import addresses_of
 from pgssi.paths import ROLES
 from pgssi.verify import not_verified
 from pgssi.verify.facts import Facts
-from pgssi.verify.timers import DAY, timer
+from pgssi.verify.timers import DAY, one_pass, timer
 
 from .conftest import LATER, Keeper, setting
 
@@ -148,7 +148,7 @@ def test_seals_tell_what_was_changed(
     grown = found_in(host, marker, store).removeprefix(f"{store}/")
     assert grown, "une trace d'un hôte du site n'est pas gardée : rien à sceller"
     before = {keeper.name: seals_on(keeper, context.name) for keeper in keepers}
-    done = host.run("systemctl start %s", SEAL.replace(".timer", ".service"), timeout=300)
+    done = one_pass(host, SEAL.replace(".timer", ".service"), timeout=300)
     assert done.rc == 0, f"le scellement échoue : {done.stderr.strip()[-160:]}"
     for keeper in keepers:
         end, fresh = time.monotonic() + LATER, False

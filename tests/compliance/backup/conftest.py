@@ -17,6 +17,7 @@ from testinfra.host import Host
 
 from pgssi.backup_groups import backup_groups
 from pgssi.inforce import HostContext
+from pgssi.verify.timers import settled
 
 STORE = "/srv/pgssi-backup"
 ESCROW = "/srv/pgssi-escrow"
@@ -241,6 +242,8 @@ def marked_run(host: Host, site: Mapping[str, Any]) -> MarkedRun:
         f"wait; grep . {out}.before || echo '{{}}'; pgssi-backup status | grep . || echo '{{}}'; "
         f"[ -z \"$failed\" ] || journalctl -q -o cat -n 3 _SYSTEMD_UNIT=$failed | tr '\\n' ' '; echo; cat {out}.heard"
     )
+    for unit in units:
+        settled(host, unit, timeout=900)
     try:
         for path in paths.values():
             host.run(f"install -m 0640 -o nobody -g nogroup /dev/stdin {shlex.quote(path)}", stdin=text.encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgssi.verify import not_applicable
-from pgssi.verify.timers import DAY, timer
+from pgssi.verify.timers import DAY, settled, timer
 
 TIMER = "pgssi-seal.timer"
 # A program that nobody knows appears while the comparison of the night is started; what is alerted meanwhile is told.
@@ -49,6 +49,7 @@ def test_a_stranger_among_the_programs_is_told(asked, host, facts, observe):
     """An unknown program in /usr/local/sbin is alerted when the timer's unit runs; the journal has the base's digest."""
     unit = timer(facts, TIMER).starts
     assert unit, "aucune comparaison des scellés n'est prévue"
+    settled(host, unit, timeout=1500)
     answer = host.run(f"UNIT='{unit}'; {STRANGER}", timeout=1500).stdout
     first, _, rest = answer.partition("\n")
     alerts, _, said = rest.partition("===\n")

@@ -8,10 +8,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from testinfra.host import Host
 
 from pgssi.site.hours import DAYS, in_words, minutes
 from pgssi.verify import not_applicable, not_verified
-from pgssi.verify.timers import DAY, timer
+from pgssi.verify.timers import DAY, settled, timer
 
 Observe = Callable[[str], None]
 WINDOW = ({"starts": "02:00", "ends": "05:00"},)
@@ -154,10 +155,11 @@ def test_the_report_is_planned(facts: Any, observe: Observe) -> None:
 
 @pytest.mark.rule("restarts-announced")
 @pytest.mark.acts
-def test_a_needed_restart_is_announced(on_host: Callable[..., Any], facts: Any, observe: Observe) -> None:
+def test_a_needed_restart_is_announced(host: Host, on_host: Callable[..., Any], facts: Any, observe: Observe) -> None:
     """A throw-away program runs from a file that is then removed; the host's report raises an alert that names it."""
     seen_timer = timer(facts, "pgssi-updates-report.timer")
     assert seen_timer.starts, "aucune annonce des redémarrages n'est prévue"
+    settled(host, seen_timer.starts)
     seen = on_host("outdated", unit=seen_timer.starts)
     observe(" ".join(seen["alerts"].split())[:200] or "aucune alerte")
     assert seen["rc"] == 0, f"l'annonce échoue : {seen['error']}"
