@@ -16,6 +16,11 @@ options:
     type: list
     elements: dict
     required: true
+  secrets:
+    description: Parts of contents that are neither shown nor written to the log of the host.
+    type: list
+    elements: str
+    default: []
   program:
     description: The program, called with C(check) or C(apply). Prints a line for each gap, on stderr what it cannot correct.
     type: path
@@ -64,6 +69,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "program": {"type": "path", "default": "/usr/local/sbin/pgssi-hardening"},
         },
         supports_check_mode=True,

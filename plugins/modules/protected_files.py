@@ -29,6 +29,11 @@ options:
       validate:
         description: Command that must accept the file before anything changes; C(%s) is a copy of it.
         type: str
+  secrets:
+    description: Parts of contents that are neither shown, in differences for instance, nor written to the log of the host.
+    type: list
+    elements: str
+    default: []
   restore_also:
     description: Files and trees that the O(apply) commands alter, put back with the rest.
     type: list
@@ -237,6 +242,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True, "options": file_options},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "restore_also": {"type": "list", "elements": "path", "default": []},
             "apply": commands,
             "current": commands,

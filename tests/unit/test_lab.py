@@ -9,6 +9,7 @@ import pytest
 
 from pgssi.errors import InvalidInput
 from pgssi.inventory import load_inventory
+from pgssi.lab import qemu as qemu_module
 from pgssi.lab.keys import make_keys, pin
 from pgssi.lab.model import LabModel, lab_model
 from pgssi.lab.qemu import Qemu, QemuError
@@ -256,3 +257,23 @@ def test_a_number_left_by_a_machine_is_not_another_program(tmp_path: Path) -> No
     qemu.cut()
     with pytest.raises(QemuError):
         qemu.ask("query-status")
+
+
+@pytest.mark.parametrize(
+    ("does", "starts"),
+    [
+        ("echo 'Kernel panic - not syncing: VFS'", True),
+        ("exec sleep 60", False),
+        ("echo 'failed to initialize kvm' >&2; exit 1", False),
+    ],
+)
+def test_an_accelerator_is_used_when_a_kernel_really_starts(
+    does: str, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host in which a machine stands still is not taken for one that is fast, nor waited for."""
+    program = tmp_path / "qemu"
+    program.write_text(f"#!/bin/sh\n{does}\n", "utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(qemu_module, "PROGRAM", str(program))
+    monkeypatch.setattr(qemu_module, "TRIAL_SECONDS", 1)
+    assert qemu_module.starts_a_kernel(("-accel", "kvm"), tmp_path / "vmlinuz") is starts
